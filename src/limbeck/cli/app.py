@@ -1,0 +1,216 @@
+"""The commands. Data goes to stdout, progress and errors to stderr.
+
+Exit codes: 0 done, 2 a user's mistake, 1 a failure, 130 Ctrl-C. Nothing heavy is imported before a command
+needs it, so `--help` and `predict` start without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from limbeck.errors import DiskError, LimbeckError
+
+if TYPE_CHECKING:
+    from limbeck.recipe.model import Recipe
+
+app = typer.Typer(
+    name="limbeck",
+    help="Turn a large model into a small one that can be shipped, and prove what that cost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: limbeck demo",
+    rich_markup_mode="rich",
+)
+console = Console(stderr=True)
+
+Out = Annotated[Path | None, typer.Option(help="The run folder; otherwise runs/NAME, runs/NAME-2, ...")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")]
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except LimbeckError as error:
+        console.print(f"[bold red]Error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print("Stopped. A run goes on where it was with --resume.", highlight=False)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sentence = DiskError(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        console.print(f"[bold red]Error:[/bold red] {escape(str(sentence))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"limbeck {version('limbeck')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a large model into a small one that can be shipped, and prove what that cost."""
+
+
+@app.command(epilog="Example: limbeck demo --out runs/first")
+def demo(out: Out = None, resume: Resume = False, force: Force = False, device: Device = "auto") -> None:
+    """Run the main job on built-in handwritten digits; the last line is the report's path."""
+    from limbeck.recipe.load import load_recipe
+    from limbeck.recipe.shipped import shipped
+
+    _run(load_recipe(shipped("demo.yaml")), out, resume, force, device, as_json=False)
+
+
+@app.command(epilog="Example: limbeck run digits.yaml --set student.train.epochs=50 --out runs/long")
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe; limbeck init writes one.")],
+    set_: Set = None,
+    out: Out = None,
+    resume: Resume = False,
+    force: Force = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train, compare with fair controls, export and report; the last line is the report's path."""
+    from limbeck.recipe.load import load_recipe
+
+    _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json)
+
+
+@app.command(epilog="Example: limbeck init photos/ && limbeck run photos.yaml")
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder with one folder of pictures for each class.")],
+    out: Annotated[Path | None, typer.Option(help="The recipe to write; otherwise FOLDER's name.yaml.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write a commented recipe for a folder of pictures."""
+    from limbeck.cli.init import write_recipe
+
+    print(write_recipe(folder, out, force))
+
+
+@app.command(epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json")
+def evaluate(
+    place: Annotated[Path, typer.Argument(help="A run folder, or the export/ folder of one.")],
+    data: Annotated[str | None, typer.Option(help="Other data, such as folder:photos; otherwise the run's test split.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a run's models, or an exported file, on test samples."""
+    from limbeck.cli.tables import metrics_table
+    from limbeck.run.evaluation import evaluate as measure
+
+    found = measure(place, data)
+    _print(found, as_json, metrics_table)
+
+
+@app.command(epilog="Example: limbeck export runs/demo")
+def export(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
+    """Write the export/ folder of a run again: ONNX file, manifest, predict.py."""
+    from limbeck.run.again import export_again
+
+    print(export_again(folder))
+
+
+@app.command(epilog="Example: limbeck predict runs/demo/export photo.jpg other.png")
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="An export/ folder, or the run folder around it.")],
+    files: Annotated[list[Path], typer.Argument(help="Pictures; or tables of rows (.npy, .csv).")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to list for each file.")] = 1,
+) -> None:
+    """Print one JSON line for each file: file, class, probability. Uses ONNX Runtime alone."""
+    from limbeck.export.predict import predict as answer
+
+    failed = False
+    for line in answer(bundle, files, top=top):
+        if "error" in line:
+            failed = True
+            console.print(f"[bold red]Error:[/bold red] {escape(str(line['error']))}", highlight=False, soft_wrap=True)
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: limbeck report runs/demo")
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")], as_json: Json = False
+) -> None:
+    """Render the pages of finished runs again, and print their figures side by side."""
+    from limbeck.cli.tables import runs_table
+    from limbeck.run.pipeline import write_pages
+    from limbeck.run.result import read_report
+
+    found = {str(folder): read_report(folder) for folder in folders}
+    for folder, one in found.items():
+        write_pages(Path(folder), one)
+    _print(found, as_json, runs_table)
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List the terms that an objective may have."""
+    from limbeck.cli.tables import listing_table
+    from limbeck.recipe.listing import terms
+
+    _print(terms(), as_json, listing_table)
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the architectures that a recipe may name."""
+    from limbeck.cli.tables import listing_table
+    from limbeck.recipe.listing import architectures
+
+    _print(architectures(), as_json, listing_table)
+
+
+def _run(recipe: Recipe, out: Path | None, resume: bool, force: bool, device: str, as_json: bool) -> None:
+    from limbeck.cli.progress import Bars
+    from limbeck.cli.tables import report_table
+    from limbeck.run.device import pick_device
+    from limbeck.run.pipeline import run as carry_out
+    from limbeck.run.plan import plan_from_recipe
+    from limbeck.run.result import read_report
+
+    chosen = pick_device(device)
+    plan = plan_from_recipe(recipe)
+    with Bars(console) as bars:
+        folder = carry_out(plan, out=out, resume=resume, force=force, device=chosen, watcher=bars)
+    found = read_report(folder)
+    if as_json:
+        print(json.dumps(found))
+        return
+    Console(stderr=True).print(report_table(found))
+    if found["verdict"] is not None:
+        console.print(escape(found["verdict"]["sentence"]), highlight=False)
+    print(folder / "report.html")
+
+
+def _print(found: Any, as_json: bool, table: Any) -> None:
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        Console().print(table(found))

@@ -1,0 +1,69 @@
+"""Progress on stderr: two bars with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from limbeck.types import Record
+
+TEACHER = "teacher"
+
+
+class Bars:
+    """A watcher for people. Use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._bars: dict[bool, TaskID] = {}
+        self._fits: dict[tuple[str, int], int] = {}
+
+    def __enter__(self) -> Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(f"[dim]{text} ...[/dim]", highlight=False)
+
+    def expect(self, teacher_steps: int, steps: int) -> None:
+        """Set the lengths of the two bars."""
+        if teacher_steps:
+            self._bars[True] = self.progress.add_task("teacher", total=teacher_steps)
+        self._bars[False] = self.progress.add_task("student and controls", total=steps)
+
+    def record(self, record: Record) -> None:
+        """Move the bar of the model by the steps of an epoch."""
+        key = (record.model, record.seed)
+        moved = record.step - self._fits.get(key, 0)
+        self._fits[key] = record.step
+        self._advance(record.model, moved)
+
+    def done(self, model: str, steps: int) -> None:
+        """Move the bar by what is left of a fit that was taken from disk."""
+        shown = [key for key in self._fits if key[0] == model]
+        seen = self._fits.pop(shown[-1]) if shown else 0
+        self._advance(model, max(steps - seen, 0))
+
+    def _advance(self, model: str, steps: int) -> None:
+        bar = self._bars.get(model == TEACHER)
+        if bar is not None:
+            self.progress.advance(bar, steps)

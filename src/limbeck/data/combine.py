@@ -1,0 +1,74 @@
+"""New samples from old ones: some rows, several sets one after the other, only some classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.data.contents import Source
+from limbeck.data.hashing import row_hash
+from limbeck.data.samples import Samples
+from limbeck.errors import DataError, did_you_mean
+
+UNLABELLED = "unlabelled/"
+
+
+def take(samples: Samples, rows: NDArray[np.int64]) -> Samples:
+    """Return the samples of rows (int64 [R])."""
+    index = torch.from_numpy(rows)
+    ids = tuple(samples.ids[row] for row in rows.tolist())
+    return Samples(samples.inputs[index], samples.labels[index], ids)
+
+
+def concatenate(parts: Sequence[Samples]) -> Samples:
+    """Join samples of one shape and type; raises DataError if shapes differ."""
+    first = parts[0]
+    for part in parts[1:]:
+        if part.shape != first.shape or part.inputs.dtype != first.inputs.dtype:
+            raise DataError(
+                f"Unlabelled samples must be like the training samples, {list(first.shape)} "
+                f"({first.inputs.dtype}), but they are {list(part.shape)} ({part.inputs.dtype})."
+            )
+    inputs, labels = torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])
+    return Samples(inputs, labels, tuple(name for part in parts for name in part.ids))
+
+
+def without_labels(samples: Samples, prefix: str = UNLABELLED) -> Samples:
+    """Return the samples with all labels -1, and the prefix before those ids that lack it."""
+    ids = tuple(name if name.startswith(prefix) else prefix + name for name in samples.ids)
+    return Samples(samples.inputs, torch.full_like(samples.labels, -1), ids)
+
+
+def keep_classes(source: Source, classes: Sequence[str]) -> Source:
+    """Keep only the samples of these classes, label i being classes[i], and those without a label.
+
+    Raises DataError for a class that the source does not have, or that is named twice.
+    """
+    if len(set(classes)) != len(classes):
+        raise DataError(f"data.classes names a class twice: {list(classes)}.")
+    new = torch.full((len(source.classes) + 1,), -2)
+    new[-1] = -1  # what label -1 points at
+    for label, name in enumerate(classes):
+        if name not in source.classes:
+            hint = did_you_mean(name, source.classes) or f" There are {', '.join(source.classes[:20])}."
+            raise DataError(f'data.classes: {source.name} has no class "{name}".{hint}')
+        new[source.classes.index(name)] = label
+    test = None if source.test is None else _renumber(source.test, new)
+    return replace(source, classes=tuple(classes), train=_renumber(source.train, new), test=test)
+
+
+def count_identical(these: Samples, those: Samples) -> int:
+    """Count those of `these` whose inputs are, byte for byte, also in `those`."""
+    known = {row_hash(row) for row in those.inputs.numpy()}
+    return sum(row_hash(row) in known for row in these.inputs.numpy())
+
+
+def _renumber(samples: Samples, new: torch.Tensor) -> Samples:
+    labels = new[samples.labels]
+    rows = (labels > -2).nonzero().squeeze(1)
+    kept = take(samples, rows.numpy())
+    return Samples(kept.inputs, labels[rows], kept.ids)

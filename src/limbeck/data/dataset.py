@@ -1,0 +1,249 @@
+"""Data ready for a run: a pool of samples, the rows of it that train and validate, and a test split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from limbeck.data import arrays
+from limbeck.data.arrays import Arrays, Labelled
+from limbeck.data.combine import concatenate, count_identical, keep_classes, take
+from limbeck.data.contents import AS_FOUND, ReadOptions, Source
+from limbeck.data.items import Item
+from limbeck.data.moments import mean_and_std
+from limbeck.data.samples import Samples
+from limbeck.data.source import open_source
+from limbeck.data.split import by_hash, split
+from limbeck.data.unlabelled import open_unlabelled
+from limbeck.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Everything a run may see, and the split that decides who sees what.
+
+    source: the text it was opened from; classes: C names; pool: all samples but the test ones; train and
+    validation: int64 rows of the pool, train with the unlabelled samples; test: a split that no training
+    reads; split_seed: what the split was drawn by; reading: how pictures were read, None for other inputs;
+    validation_fraction: the share of each class that validates, 0..1.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    pool: Samples
+    train: Tensor
+    validation: Tensor
+    test: Samples
+    split_seed: int
+    notes: tuple[str, ...]
+    reading: ReadOptions | None
+    validation_fraction: float = 0.1
+
+    @classmethod
+    def open(
+        cls,
+        source: str,
+        *,
+        unlabelled: str | None = None,
+        validation: float = 0.1,
+        test: float = 0.2,
+        split_seed: int = 0,
+        classes: Sequence[str] | None = None,
+        options: ReadOptions = AS_FOUND,
+    ) -> Data:
+        """Open a source by its text ("digits", "idx:DIR", "folder:DIR", "parquet:PATH") and split it.
+
+        unlabelled: another source whose labels are ignored. validation: the fraction of the training samples
+        of each class held out for choosing (0..1); test: likewise for testing, of all samples, used only
+        where the source has no test split. classes: keep only these, renumbered in this order.
+        Raises DataError for everything that is missing, broken or too small to be split.
+        """
+        found = open_source(source, options)
+        if classes is not None:
+            found = keep_classes(found, classes)
+        if unlabelled is not None:
+            found = _add_unlabelled(found, *open_unlabelled(unlabelled, found.reading or options))
+        return cls._split(found, validation, test, split_seed)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        train: Labelled,
+        test: Labelled | None = None,
+        unlabelled: Arrays | None = None,
+        classes: Sequence[str] | None = None,
+        *,
+        validation: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+    ) -> Data:
+        """Take NumPy arrays, tensors or lists: train and test are (inputs [N, ...], labels [N]).
+
+        uint8 inputs with three or four dimensions are pictures, others become float32. Labels are whole
+        numbers, -1 for none. classes: their names, else "0", "1", ... `test_fraction` holds out test samples
+        where test is None; the other arguments and the errors are those of `open`.
+        """
+        found = arrays.from_arrays(train, test, unlabelled, classes)
+        return cls._split(found, validation, test_fraction, split_seed)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        train: Dataset[Item],
+        test: Dataset[Item] | None = None,
+        unlabelled: Dataset[Item] | None = None,
+        classes: Sequence[str] | None = None,
+        *,
+        validation: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+    ) -> Data:
+        """Take PyTorch map-style data sets of (input, label), each item read once; see `from_arrays`."""
+        found = arrays.from_datasets(train, test, unlabelled, classes)
+        return cls._split(found, validation, test_fraction, split_seed)
+
+    @classmethod
+    def _split(cls, found: Source, validation: float, test: float, seed: int) -> Data:
+        _check_fraction("validation", validation)
+        labelled, tested = found.train, found.test
+        _check_counts(found, least=2 if tested is not None else 3)
+        if tested is None:
+            _check_fraction("test", test)
+            rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=test, seed=seed)
+            labelled, tested = take(found.train, rest), take(found.train, held)
+        rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=validation, seed=seed)
+        pool = labelled if found.unlabelled is None else concatenate([labelled, found.unlabelled])
+        train = np.concatenate([rest, np.arange(len(labelled), len(pool))])
+        _check_test(tested, pool)
+        return cls(
+            source=found.name,
+            classes=found.classes,
+            pool=pool,
+            train=torch.from_numpy(train),
+            validation=torch.from_numpy(held),
+            test=tested,
+            split_seed=seed,
+            notes=found.notes + _leak_notes(pool, tested),
+            reading=found.reading,
+            validation_fraction=validation,
+        )
+
+    @property
+    def kind(self) -> Literal["image", "vector"]:
+        """What one sample is."""
+        return self.pool.kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return self.pool.shape
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of samples, classes and split."""
+        rows = [self.train.tolist(), self.validation.tolist()]
+        parts = [self.pool.fingerprint, self.test.fingerprint, list(self.classes), rows]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def visible_labels(self, labels_per_class: int | None, seed: int) -> Tensor:
+        """Return the labels of the pool, int64 [len(pool)], with those that are withheld as -1.
+
+        labels_per_class: k labels of each class stay, drawn by the seed, round(validation fraction * k) of
+        them (one at least from k = 5 on, none below) from validation rows; None withholds nothing.
+        Raises DataError if a class has fewer than k labels.
+        """
+        if labels_per_class is None:
+            return self.pool.labels.clone()
+        if labels_per_class < 1:
+            raise DataError(f"data.labels_per_class must be 1 or more, but it is {labels_per_class}.")
+        order = torch.from_numpy(by_hash(self.pool.ids, seed))
+        validates = torch.zeros(len(self.pool), dtype=torch.bool)
+        validates[self.validation] = True
+        visible = torch.full_like(self.pool.labels, -1)
+        for label, name in enumerate(self.classes):
+            rows = order[self.pool.labels[order] == label]
+            chosen = self._draw(rows[~validates[rows]], rows[validates[rows]], labels_per_class, name)
+            visible[chosen] = label
+        return visible
+
+    def _draw(self, train: Tensor, validation: Tensor, k: int, name: str) -> Tensor:
+        """Take the first rows of either part, k in all."""
+        if len(train) + len(validation) < k:
+            raise DataError(
+                f'data.labels_per_class is {k}, but class "{name}" has '
+                f"{len(train) + len(validation)} labelled samples for training and validation; ask for that "
+                f"many at most."
+            )
+        share = max(1, round(self.validation_fraction * k)) if k >= 5 else 0
+        share = min(max(share, k - len(train)), len(validation), k)
+        return torch.cat([validation[:share], train[: k - share]])
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation over the train rows, float32.
+
+        Images: [C] each, on the 0..1 scale; vectors: the shape of one sample. What never varies (deviation
+        below 1e-6) gets deviation 1.
+        """
+        return self._statistics
+
+    @cached_property
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        return mean_and_std(self.pool, self.train)
+
+
+def _add_unlabelled(found: Source, extra: Samples, notes: tuple[str, ...]) -> Source:
+    if found.unlabelled is not None:
+        extra = concatenate([found.unlabelled, extra])
+    return replace(found, unlabelled=extra, notes=found.notes + notes)
+
+
+def _check_fraction(name: str, fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise DataError(
+            f"data.{name} is the fraction of samples to hold out, between 0 and 1, but it is {fraction}; an "
+            f"empty split cannot be judged on."
+        )
+
+
+def _check_counts(found: Source, least: int) -> None:
+    if len(found.classes) < 2:
+        raise DataError(
+            f"{found.name}: two classes are needed at least, but there is only {list(found.classes)}."
+        )
+    labels = found.train.labels
+    counts = torch.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()
+    few = [f'"{name}" has {n}' for name, n in zip(found.classes, counts, strict=True) if n < least]
+    if few:
+        raise DataError(
+            f"{found.name}: each class needs {least} labelled training samples at least, so that it can be "
+            f"trained on and held out, but {', '.join(few)}; add samples or name the classes to keep in "
+            f"data.classes."
+        )
+
+
+def _check_test(test: Samples, pool: Samples) -> None:
+    if len(test) == 0:
+        raise DataError("The test split is empty; add samples to it, or leave it away to have one drawn.")
+    if test.shape != pool.shape or test.inputs.dtype != pool.inputs.dtype:
+        raise DataError(f"Test samples have shape {list(test.shape)}, but train samples {list(pool.shape)}.")
+    if bool((test.labels < 0).any()):
+        row = int((test.labels < 0).nonzero()[0])
+        raise DataError(
+            f'The test sample "{test.ids[row]}" (row {row}) has no label; every test sample needs one.'
+        )
+
+
+def _leak_notes(pool: Samples, test: Samples) -> tuple[str, ...]:
+    count = count_identical(test, pool)
+    if not count:
+        return ()
+    return (f"{count} of {len(test)} test samples are identical to a training or validation sample.",)

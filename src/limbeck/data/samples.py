@@ -1,0 +1,99 @@
+"""Samples that are resident in memory, each with an id that never changes.
+
+Shapes: N samples, B of them in a batch, C channels, H rows and W columns of pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from limbeck.data.hashing import hash64_all
+from limbeck.data.views import Views
+from limbeck.errors import DataError
+from limbeck.types import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """N samples with labels and ids.
+
+    inputs: uint8 [N, C, H, W] pictures, or float32 [N, ...] anything else; labels: int64 [N], -1 where
+    there is none; ids: N different texts. Raises DataError where these do not fit together.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.ids)
+        if self.inputs.ndim < 2 or len(self.inputs) != count or self.labels.shape != (count,):
+            raise DataError(
+                f"Inputs [N, ...], labels [N] and N ids were expected, but inputs are "
+                f"{list(self.inputs.shape)}, labels {list(self.labels.shape)} and there are {count} ids."
+            )
+        if len(set(self.ids)) != count:
+            name, times = Counter(self.ids).most_common(1)[0]
+            raise DataError(f'Sample ids must differ, but "{name}" occurs {times} times; rename the samples.')
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def kind(self) -> Literal["image", "vector"]:
+        """What one sample is: an image where inputs are [N, C, H, W], a vector otherwise."""
+        return "image" if self.inputs.ndim == 4 else "vector"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample, without the N."""
+        return tuple(self.inputs.shape[1:])
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """int64 [N]: a 64-bit hash of each id, the same in every process."""
+        return torch.from_numpy(hash64_all(self.ids)).to(self.inputs.device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of inputs, labels and ids: equal only for equal samples in equal order."""
+        head = json.dumps([str(self.inputs.dtype), list(self.inputs.shape), self.ids])
+        digest = hashlib.sha256(head.encode())
+        for tensor in (self.inputs, self.labels):
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def batch(
+        self,
+        rows: Tensor,
+        *,
+        view: Tensor | None = None,
+        views: Views | None = None,
+        labels: Tensor | None = None,
+    ) -> Batch:
+        """Gather rows (int64 [B]) into a batch on the device of the samples.
+
+        uint8 pictures become float32 in 0..1. view: int64 [B], which view of each sample to show (None is
+        view 0, the untouched sample), made by `views`. labels: int64 [N] to use instead of the own ones.
+        """
+        rows = rows.to(self.inputs.device)
+        inputs = self.inputs.index_select(0, rows)
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.float().div_(255)
+        view = torch.zeros_like(rows) if view is None else view.to(rows.device)
+        if views is not None:
+            inputs = views(inputs, self.keys.index_select(0, rows), view)
+        chosen = self.labels if labels is None else labels.to(rows.device)
+        return Batch(inputs, chosen.index_select(0, rows), index=rows, view=view)
+
+    def to(self, device: torch.device | str) -> Samples:
+        """Return the same samples with inputs and labels on a device."""
+        return Samples(self.inputs.to(device), self.labels.to(device), self.ids)

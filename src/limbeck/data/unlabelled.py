@@ -1,0 +1,36 @@
+"""From the text of `data.unlabelled` to samples without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limbeck.data.combine import concatenate, without_labels
+from limbeck.data.contents import ReadOptions
+from limbeck.data.folder import is_flat, read_flat
+from limbeck.data.parquet import read_parquet
+from limbeck.data.samples import Samples
+from limbeck.data.source import open_source
+from limbeck.errors import DataError
+
+
+def open_unlabelled(text: str, options: ReadOptions) -> tuple[Samples, tuple[str, ...]]:
+    """Read a source for its inputs only; give samples with labels -1 and the notes.
+
+    Ids begin with "unlabelled/". A folder may hold the pictures directly. A test split of the source is left
+    alone. Raises DataError as `open_source` does.
+    """
+    kind, _, place = text.partition(":")
+    path = Path(place).expanduser()
+    if kind == "folder" and is_flat(path):
+        samples, notes = read_flat(path, options)
+        return _not_empty(without_labels(samples), text), notes
+    found = read_parquet(path, options, labelled=False) if kind == "parquet" else open_source(text, options)
+    parts = [found.train] if found.unlabelled is None else [found.train, found.unlabelled]
+    notes = tuple(f"{text}: {note}" for note in found.notes)
+    return _not_empty(without_labels(concatenate(parts)), text), notes
+
+
+def _not_empty(samples: Samples, text: str) -> Samples:
+    if len(samples) == 0:
+        raise DataError(f'data.unlabelled: no sample of "{text}" can be read.')
+    return samples

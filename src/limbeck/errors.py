@@ -1,0 +1,81 @@
+"""Every error that Limbeck raises on purpose.
+
+LimbeckError
+├── UserError          something the user gave is wrong: exit code 2
+│   ├── RecipeError    a recipe (carries every mistake in it)
+│   ├── DataError      a data source, a file or a row
+│   ├── ModelError     an architecture, a weight file or what a model returned
+│   ├── ObjectiveError a term that cannot work with this teacher or student
+│   └── FolderError    a run folder that exists, is missing or is not one
+└── Failure            the work itself went wrong: exit code 1
+    ├── DiskError      no space, no permission
+    ├── TrainingError  the loss is not finite any more
+    └── ExportError    the exported file does not equal the model
+
+A message is one sentence (or a few): what was expected, what came, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class LimbeckError(Exception):
+    """Base of every error raised on purpose; the message is written for people."""
+
+    exit_code = 1
+
+
+class UserError(LimbeckError):
+    """Something the user gave is wrong; nothing was changed on disk."""
+
+    exit_code = 2
+
+
+class RecipeError(UserError):
+    """One or more mistakes in a recipe; `mistakes` holds a sentence for each."""
+
+    def __init__(self, mistakes: Sequence[str], source: str = "recipe") -> None:
+        self.mistakes = list(mistakes)
+        self.source = source
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {mistake}" for mistake in self.mistakes))
+
+
+class DataError(UserError):
+    """A data source, a file or a row is missing, broken or out of range."""
+
+
+class ModelError(UserError):
+    """An architecture, a weight file or a model's return value does not fit."""
+
+
+class ObjectiveError(UserError):
+    """A term cannot work with this teacher, student or data."""
+
+
+class FolderError(UserError):
+    """A run folder exists already, is missing, or is not a run folder."""
+
+
+class Failure(LimbeckError):
+    """The work itself failed; what was finished before is kept."""
+
+
+class DiskError(Failure):
+    """The disk is full or the folder cannot be written."""
+
+
+class TrainingError(Failure):
+    """Training cannot go on, for instance because the loss is not finite."""
+
+
+class ExportError(Failure):
+    """The exported file does not give the model's answers."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ' Did you mean "x"?' for the closest known word, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f' Did you mean "{close[0]}"?' if close else ""

@@ -1,0 +1,76 @@
+"""Whether an exported file gives the model's answers, at several batch sizes.
+
+Shapes: N samples, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.errors import ExportError
+from limbeck.export.run_onnx import Session
+from limbeck.models.adapt import Adapted
+
+TOLERANCE = 1e-3  # of the largest logit, or of 1 where every logit is smaller
+
+
+class Parity(TypedDict):
+    """max_abs_error: of the logits. agreement: the share 0..1 of samples with the same top class."""
+
+    max_abs_error: float
+    agreement: float
+    parity_batches: list[int]
+
+
+def check_parity(
+    model: Adapted, path: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7)
+) -> Parity:
+    """Compare a file with its model on the same raw inputs, in batches of each of the given sizes.
+
+    samples: uint8 [N, channels, H, W] pixels or float32 [N, ...] features, N at least 1; a few dozen do.
+    Raises ExportError if the largest difference of two logits is above 1e-3 * max(1, largest |logit|).
+    """
+    samples = _at_least(samples.detach().cpu(), max(batches))
+    expected = torch_logits(model, samples)
+    session = Session(path, threads=1)
+    limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    worst, agreement = 0.0, 1.0
+    for size in batches:
+        logits, _ = session.logits_and_probabilities(samples.numpy(), batch_size=size)
+        error = float(np.abs(logits - expected).max())
+        if not error <= limit:
+            raise ExportError(
+                f"{path} does not give the model's answers: in batches of {size} a logit differs by "
+                f"{error:.3g}, more than the {limit:.3g} that rounding explains."
+            )
+        worst = max(worst, error)
+        agreement = min(agreement, float((logits.argmax(1) == expected.argmax(1)).mean()))
+    return {"max_abs_error": worst, "agreement": agreement, "parity_batches": list(batches)}
+
+
+def torch_logits(model: Adapted, samples: Tensor) -> NDArray[Any]:
+    """Return the logits [N, C] of a copy of the model in eval mode on the CPU, for raw samples."""
+    replica = copy.deepcopy(model).cpu().eval()
+    with torch.no_grad():
+        chunks = [replica(_floating(chunk)).logits for chunk in torch.split(samples, 256)]
+    logits: NDArray[Any] = torch.cat(chunks).numpy()
+    return logits
+
+
+def _floating(samples: Tensor) -> Tensor:
+    return samples.to(torch.float32) / 255 if samples.dtype == torch.uint8 else samples
+
+
+def _at_least(samples: Tensor, count: int) -> Tensor:
+    """Repeat samples until there are enough for one full batch."""
+    if len(samples) == 0:
+        raise ExportError("An exported file is compared with its model on samples, but none were given.")
+    return samples.repeat(-(-count // len(samples)), *[1] * (samples.ndim - 1))

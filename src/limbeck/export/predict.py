@@ -1,0 +1,132 @@
+"""Classify files with an export folder: ONNX Runtime, NumPy and Pillow, never torch.
+
+Shapes: N samples, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limbeck.data.pictures import decode
+from limbeck.errors import DataError, UserError
+from limbeck.export.manifest import GRAPH, check_file, find_bundle, read_manifest
+from limbeck.export.run_onnx import Session
+
+PICTURES_AT_ONCE = 64
+
+
+def predict(bundle: Path, files: Sequence[Path], *, top: int = 1) -> Iterator[dict[str, Any]]:
+    """Yield what the exported model says about each file, in the given order.
+
+    bundle: an export folder, or the run folder around one. files: pictures; for a model of arrays, .npy
+    [N, ...] or .csv (one sample a row, numbers only, no header). top: how many classes to name, 1 or more.
+    Yields {"file", "class", "probability"}, with "row" (counted from 0) for arrays and "top", a list of
+    {"class", "probability"}, where top > 1; {"file", "error"} for a file that cannot be read. Raises
+    FolderError, before the first answer, if the folder is missing, foreign or changed since the export.
+    """
+    if top < 1:
+        raise UserError(f"The number of classes to name must be 1 or more, got {top}.")
+    folder = find_bundle(bundle)
+    manifest = read_manifest(folder)
+    session = Session(check_file(folder, GRAPH, manifest))
+    if manifest["input"]["size"] is None:
+        return _predict_arrays(session, manifest, files, top)
+    return _predict_pictures(session, manifest, files, top)
+
+
+def _predict_pictures(
+    session: Session, manifest: dict[str, Any], files: Sequence[Path], top: int
+) -> Iterator[dict[str, Any]]:
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(files), PICTURES_AT_ONCE):
+            some = files[start : start + PICTURES_AT_ONCE]
+            read = list(pool.map(lambda file: _picture(file, manifest["input"]), some))
+            pixels = [one for one in read if not isinstance(one, DataError)]
+            chances = iter(session.logits_and_probabilities(np.stack(pixels))[1] if pixels else ())
+            for file, one in zip(some, read, strict=True):
+                if isinstance(one, DataError):
+                    yield {"file": str(file), "error": str(one)}
+                else:
+                    yield {"file": str(file), **_best(next(chances), manifest["classes"], top)}
+
+
+def _picture(file: Path, entry: dict[str, Any]) -> NDArray[np.uint8] | DataError:
+    height, width = entry["size"]
+    try:
+        return decode(
+            file,
+            size=(height, width),
+            channels=entry["channels"],
+            resize=entry["resize"],
+            background=entry["background"],
+            name=str(file),
+        )
+    except DataError as error:
+        return error
+
+
+def _predict_arrays(
+    session: Session, manifest: dict[str, Any], files: Sequence[Path], top: int
+) -> Iterator[dict[str, Any]]:
+    for file in files:
+        try:
+            samples = read_samples(file, tuple(manifest["input"]["shape"]), manifest["input"]["type"])
+        except DataError as error:
+            yield {"file": str(file), "error": str(error)}
+            continue
+        chances = session.logits_and_probabilities(samples)[1]
+        for row, one in enumerate(chances):
+            yield {"file": str(file), "row": row, **_best(one, manifest["classes"], top)}
+
+
+def read_samples(file: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """Read samples [N, *shape] from a .npy file, or from a .csv file with one sample a row.
+
+    dtype: "uint8" for pixels 0..255, "float32" for features. Raises DataError, naming the file, if it
+    cannot be read or holds samples of another shape or range, or no finite numbers.
+    """
+    values = _load(file)
+    width = int(np.prod(shape))
+    if values.shape[1:] != shape and values.shape != shape and (values.ndim != 2 or values.shape[1] != width):
+        raise DataError(
+            f"{file}: expected samples of shape {list(shape)}, got an array of shape {list(values.shape)}."
+        )
+    if values.size == 0:
+        raise DataError(f"{file}: expected at least one sample, but the file is empty.")
+    samples = values.reshape(-1, *shape)
+    finite = np.isfinite(samples).reshape(len(samples), -1).all(1)
+    if not finite.all():
+        raise DataError(f"{file}: row {int(finite.argmin())} holds a number that is not finite.")
+    if dtype == "uint8" and not (samples.min() >= 0 and samples.max() <= 255 and (samples % 1 == 0).all()):
+        raise DataError(f"{file}: expected pixels, whole numbers from 0 to 255.")
+    return samples.astype(dtype)
+
+
+def _load(file: Path) -> NDArray[Any]:
+    try:
+        if file.suffix == ".npy":
+            values: NDArray[Any] = np.load(file, allow_pickle=False)
+        elif file.suffix == ".csv":
+            lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            values = np.array([[float(cell) for cell in line.split(",")] for line in lines])
+        else:
+            raise DataError(f"{file}: this model reads .npy or .csv files, one sample a row.")
+    except FileNotFoundError:
+        raise DataError(f"{file}: there is no such file.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{file}: cannot be read as rows of numbers: {error}.") from None
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{file}: expected numbers, found values of type {values.dtype}.")
+    return values
+
+
+def _best(chances: NDArray[np.float32], classes: Sequence[str], top: int) -> dict[str, Any]:
+    order = np.argsort(-chances, kind="stable")[:top]
+    named = [{"class": classes[column], "probability": float(chances[column])} for column in order]
+    return {**named[0], **({"top": named} if top > 1 else {})}

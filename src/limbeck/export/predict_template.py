@@ -1,0 +1,61 @@
+"""Classify files with student.onnx: python predict.py FILE... (needs onnxruntime, numpy and pillow only)."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+
+def picture(file: str, entry: dict[str, Any]) -> Any:
+    """Read a picture as uint8 [1, channels, height, width], upright, on the manifest's background."""
+    image = ImageOps.exif_transpose(Image.open(file))
+    if image.mode.startswith("I"):  # 16 bits
+        image = Image.fromarray(np.rint(np.asarray(image) / 257.0).astype(np.uint8))
+    if image.has_transparency_data:
+        behind = Image.new("RGBA", image.size, entry["background"])
+        image = Image.alpha_composite(behind, image.convert("RGBA"))
+    image = image.convert("L" if entry["channels"] == "grey" else "RGB")
+    height, width = entry["size"]
+    if image.size != (width, height):
+        image = resize(image, (width, height), entry["resize"], entry["background"])
+    return np.asarray(image).reshape(1, height, width, -1).transpose(0, 3, 1, 2)
+
+
+def resize(image: Image.Image, size: tuple[int, int], how: str, background: str) -> Image.Image:
+    """Resize to (width, height) by "squash", "crop" or "pad"."""
+    if how == "squash":
+        return image.resize(size, Image.Resampling.BILINEAR)
+    if how == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    padded = Image.new(image.mode, size, background)
+    corner = ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
+    padded.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
+    return padded
+
+
+def rows(file: str, entry: dict[str, Any]) -> Any:
+    """Read samples from .npy, or one a row from .csv."""
+    values = np.load(file) if file.endswith(".npy") else np.loadtxt(file, delimiter=",")
+    return values.reshape(-1, *entry["shape"]).astype(entry["type"])
+
+
+def main(folder: Path, files: list[str]) -> None:
+    """Print a JSON line for each sample: file, class, probability."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    session = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"])
+    entry, classes = manifest["input"], manifest["classes"]
+    for file in files:
+        inputs = picture(file, entry) if entry["size"] else rows(file, entry)
+        for chances in session.run(["probabilities"], {entry["name"]: inputs})[0]:
+            best = int(chances.argmax())
+            print(json.dumps({"file": file, "class": classes[best], "probability": float(chances[best])}))
+
+
+if __name__ == "__main__":
+    main(Path(__file__).parent, sys.argv[1:])

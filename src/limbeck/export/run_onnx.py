@@ -1,0 +1,99 @@
+"""Run an exported file with ONNX Runtime; torch is not needed.
+
+Shapes: N samples, C classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from limbeck.errors import ExportError
+
+ERRORS_ONLY = 3  # ONNX Runtime's severity: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
+SECONDS = 0.25  # the longest that one latency setting is measured, warm-up apart
+WARM_UPS = 5
+
+
+class Latency(TypedDict):
+    """Milliseconds for one sample: the median and the value that 95 % of the runs stay below."""
+
+    threads: int
+    p50: float
+    p95: float
+
+
+class Session:
+    """An ONNX file that is ready to answer on the CPU.
+
+    threads: of one operator; 0 takes every core. Raises ExportError if the file cannot be loaded.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        self.path = path
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = ERRORS_ONLY
+        options.intra_op_num_threads = threads
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise ExportError(f"{path} cannot be loaded by ONNX Runtime: {_first_line(error)}") from error
+        self.input: str = self._session.get_inputs()[0].name
+
+    def logits_and_probabilities(
+        self, inputs: NDArray[Any], batch_size: int = 256
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits [N, C] and probabilities [N, C], rows summing to 1.
+
+        inputs: uint8 [N, channels, H, W] for a file that takes pixels, float32 [N, ...] for one that takes
+        features. Raises ExportError if the graph refuses them.
+        """
+        starts = range(0, max(len(inputs), 1), batch_size)
+        answers = [self._run(inputs[start : start + batch_size]) for start in starts]
+        return np.concatenate([one[0] for one in answers]), np.concatenate([one[1] for one in answers])
+
+    def latency(
+        self, inputs_one: NDArray[Any], threads: Sequence[int] = (1,), repeats: int = 200
+    ) -> list[Latency]:
+        """Time single samples, each setting after a warm-up and for about 0.3 seconds at most.
+
+        inputs_one: [1, ...], one raw sample. threads: the settings to measure. repeats: runs of each.
+        """
+        return [_time(Session(self.path, threads=count), inputs_one, count, repeats) for count in threads]
+
+    def _run(self, inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        try:
+            answers: list[NDArray[np.float32]] = self._session.run(
+                ["logits", "probabilities"], {self.input: inputs}
+            )
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise ExportError(
+                f"{self.path} does not answer {inputs.dtype} inputs of shape {list(inputs.shape)}: "
+                f"{_first_line(error)}"
+            ) from error
+        return answers
+
+
+def _time(session: Session, inputs: NDArray[Any], threads: int, repeats: int) -> Latency:
+    for _ in range(WARM_UPS):
+        session._run(inputs)
+    times: list[float] = []
+    end = time.perf_counter() + SECONDS
+    while len(times) < repeats and (time.perf_counter() < end or not times):
+        start = time.perf_counter()
+        session._run(inputs)
+        times.append((time.perf_counter() - start) * 1000)
+    p50, p95 = np.percentile(times, [50, 95])
+    return {"threads": threads, "p50": float(p50), "p95": float(p95)}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]

@@ -1,0 +1,47 @@
+"""Files that are either whole or not there: written beside their place and then renamed into it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from limbeck.errors import DiskError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: a kill at any moment leaves the old content or the new, never half of it."""
+    partial = path.with_name(f".{path.name}.partial")
+    with reporting_disk_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def reporting_disk_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a full disk or a folder that cannot be written into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError(
+                f"The disk is full: {path} could not be written. Free some space, then go on with --resume."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise DiskError(f"{path} cannot be written ({error.strerror}); choose another folder with --out.") from error
+        raise

@@ -1,0 +1,90 @@
+"""Models on disk: `model.safetensors` beside `model.json`, never a pickle.
+
+`model.json` is the card: architecture, classes, shape of a sample, normalisation and the hash of the
+weights, so that a folder says everything needed to build the model again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from limbeck.errors import ModelError
+from limbeck.files import write_bytes, write_text
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+
+def checksum(model: nn.Module) -> str:
+    """Return the SHA-256 (hex) of every parameter and buffer, names and shapes included."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def save_weights(folder: Path, net: nn.Module, card: dict[str, Any]) -> None:
+    """Write weights and card of a module into a folder; the card comes last and so marks them complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in net.state_dict().items()}
+    write_bytes(folder / WEIGHTS, save(state))
+    write_text(folder / CARD, json.dumps({**card, "sha256": checksum(net)}, indent=1))
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Read `model.json` of a folder; ModelError when there is none."""
+    path = folder / CARD
+    if not path.is_file():
+        raise ModelError(f"{folder} holds no {CARD}; expected a model folder such as RUN/teacher or RUN/student.")
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
+
+
+def load_weights(net: nn.Module, path: Path, *, expected: str | None = None) -> None:
+    """Load a safetensors file into a module, every name and shape checked; no code of the file is run.
+
+    expected: the SHA-256 that the loaded weights must have. Raises ModelError, naming what differs.
+    """
+    if not path.is_file():
+        raise ModelError(f"There is no weight file {path}.")
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a readable safetensors file: {error}.") from error
+    _check_state(net.state_dict(), state, path)
+    net.load_state_dict(state)
+    if expected is not None and checksum(net) != expected:
+        raise ModelError(f"The weights in {path} are not those that its model.json describes (SHA-256 differs).")
+
+
+def _check_state(wanted: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:
+    missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    if missing or unknown:
+        raise ModelError(
+            f"The weights in {path} belong to another architecture: "
+            f"missing {_some(missing)}, not expected {_some(unknown)}."
+        )
+    for name, tensor in wanted.items():
+        if tensor.shape != found[name].shape:
+            raise ModelError(
+                f"The weights in {path} do not fit: {name} has shape {list(found[name].shape)}, the model "
+                f"expects {list(tensor.shape)}."
+            )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "nothing"
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().tobytes()

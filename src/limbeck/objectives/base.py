@@ -1,0 +1,82 @@
+"""What every term of an objective is.
+
+Shapes: B samples, C classes. A term is one file: a pure function first, then a thin class around it whose
+constructor is its recipe schema. `weight` is no business of a term; the objective multiplies.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.types import Batch, Knowledge, Outputs
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a term may look at before training: the student module and the number of training samples."""
+
+    student: nn.Module
+    samples: int
+
+
+class Term(nn.Module, ABC):
+    """One summand of the training loss.
+
+    needs: what it asks of the teacher, a subset of {"logits", "probs", "labels"}; empty for a term that does
+    without one. unlabelled: whether samples without a label teach it anything.
+    """
+
+    needs: frozenset[str] = frozenset()
+    unlabelled: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        """Return the recipe's name with its options, such as 'soft_labels(temperature=4.0)'."""
+        options = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        inside = ", ".join(f"{name}={getattr(self, name)}" for name in options if name not in ("args", "kwargs"))
+        return f"{snake_case(type(self).__name__)}({inside})" if inside else snake_case(type(self).__name__)
+
+    def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:  # noqa: B027
+        """Build what depends on shapes, before the optimizer exists. Most terms need nothing."""
+
+    @abstractmethod
+    def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+
+
+def snake_case(name: str) -> str:
+    """Return the recipe's name of a class: SoftLabels becomes soft_labels."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def promote(values: Tensor) -> Tensor:
+    """Turn half types into float32; float32 and float64 stay."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def log_softened(knowledge: Knowledge, temperature: float) -> Tensor:
+    """Return the teacher's log probabilities [B, C] at a temperature above 0.
+
+    From logits z: log softmax(z / T). From probabilities p: those of p^(1/T), renormalised, zeros clipped at
+    1e-12 (a teacher that gives probabilities only).
+    """
+    if knowledge.logits is not None:
+        return torch.log_softmax(promote(knowledge.logits) / temperature, dim=1)
+    assert knowledge.probs is not None  # the objective has checked what the teacher provides
+    logs = promote(knowledge.probs).clamp_min(1e-12).log()
+    return torch.log_softmax(logs / temperature, dim=1)
+
+
+def top_class(knowledge: Knowledge) -> Tensor:
+    """Return the teacher's top class, int64 [B]."""
+    if knowledge.labels is not None:
+        return knowledge.labels
+    scores = knowledge.logits if knowledge.logits is not None else knowledge.probs
+    assert scores is not None  # the objective has checked what the teacher provides
+    return scores.argmax(dim=1)

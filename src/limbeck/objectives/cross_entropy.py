@@ -1,0 +1,44 @@
+"""Cross-entropy with the true labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from limbeck.objectives.base import Term, promote
+from limbeck.types import Batch, Knowledge, Outputs
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return the mean of -log p[label] over the *labelled* rows, in nats; 0 when there are none.
+
+    logits: [B, C]; labels: int64 [B], -1 = withheld; label_smoothing: 0..1, the share of the target that is
+    spread evenly over all classes (Szegedy et al. 2016).
+    """
+    logits = promote(logits)
+    total = functional.cross_entropy(
+        logits, labels, ignore_index=-1, label_smoothing=label_smoothing, reduction="sum"
+    )
+    return total / (labels >= 0).sum().clamp_min(1)
+
+
+class CrossEntropy(Term):
+    """Cross-entropy of the student's logits with the true labels.
+
+    label_smoothing: 0..1, 0 is the plain loss.
+    """
+
+    unlabelled = False
+
+    def __init__(self, label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
+        """Return the loss, a scalar; 0 when the batch has no labelled row."""
+        if batch.labels is None:
+            return student.logits.sum() * 0.0
+        return cross_entropy(student.logits, batch.labels, self.label_smoothing)

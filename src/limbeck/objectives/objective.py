@@ -1,0 +1,121 @@
+"""The weighted sum of terms that a student is trained on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+
+import limbeck.objectives
+from limbeck.errors import ObjectiveError
+from limbeck.objectives.base import Context, Term, snake_case
+from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.teacher_labels import TeacherLabels
+from limbeck.types import Batch, Knowledge, Outputs
+
+
+class Objective(nn.Module):
+    """`L = sum of weight_i * term_i`.
+
+    terms: pairs (weight, term). Calling it gives (loss, parts): the loss a scalar to call backward on, the
+    parts detached and unweighted, by the term's name. Works inside any PyTorch loop.
+    """
+
+    def __init__(self, terms: Iterable[tuple[float, Term]]) -> None:
+        super().__init__()
+        pairs = list(terms)
+        if not pairs:
+            raise ObjectiveError("An objective expects at least one term, got none; [(1.0, CrossEntropy())] trains on labels.")
+        for pair in pairs:
+            if not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[1], Term):
+                raise ObjectiveError(f"An objective expects pairs (weight, term), got {pair!r}.")
+        self.weights = tuple(float(weight) for weight, _ in pairs)
+        self.terms = nn.ModuleList(term for _, term in pairs)
+        self.names = _unique([snake_case(type(term).__name__) for _, term in pairs])
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the terms ask of a teacher; empty when none is needed."""
+        return frozenset().union(*(self._term(i).needs for i in range(len(self.weights))))
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether samples without a label teach anything here."""
+        return any(self._term(number).unlabelled for number in range(len(self.weights)))
+
+    def check(self, provides: frozenset[str]) -> None:
+        """Raise ObjectiveError when a teacher that provides this cannot serve every term."""
+        for number, name in enumerate(self.names):
+            missing = self._term(number).needs - provides
+            if missing:
+                raise ObjectiveError(
+                    f"{name} needs {_and(missing)} from the teacher, which gives "
+                    f"{_and(provides) or 'nothing (there is none)'}. "
+                    f"Terms that would work: {', '.join(terms_for(provides))}."
+                )
+
+    def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:
+        """Let every term build what depends on shapes, before the optimizer exists."""
+        for number in range(len(self.weights)):
+            self._term(number).prepare(student, teacher, context)
+
+    def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts; the parts are detached, unweighted scalars."""
+        loss: Tensor | None = None
+        parts = {}
+        for weight, term, name in zip(self.weights, self.terms, self.names, strict=True):
+            value = term(student, teacher, batch)
+            loss = weight * value if loss is None else loss + weight * value
+            parts[name] = value.detach()
+        assert loss is not None  # the constructor asks for one term at least
+        return loss, parts
+
+    def control(self, *, label_smoothing: float = 0.0, teacher_labels: bool = False) -> Objective:
+        """Return the objective of a control: the teacher-free terms, with cross-entropy at weight 1.
+
+        label_smoothing: of that cross-entropy, 0 keeps what the objective says; teacher_labels: add the
+        teacher's hard labels at weight 1.
+        """
+        own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
+        smoothing = label_smoothing or (own[0] if own else 0.0)
+        kept: list[tuple[float, Term]] = [(1.0, CrossEntropy(smoothing))]
+        for number, weight in enumerate(self.weights):
+            term = self._term(number)
+            if not term.needs and not isinstance(term, CrossEntropy):
+                kept.append((weight, copy.deepcopy(term)))
+        if teacher_labels:
+            kept.append((1.0, TeacherLabels()))
+        return Objective(kept)
+
+    def describe(self) -> str:
+        """Return the sum in words, such as '0.9 soft_labels(temperature=4.0) + 0.1 weight_penalty'."""
+        terms = [self._term(number).describe() for number in range(len(self.weights))]
+        return " + ".join(f"{weight:g} {term}" for weight, term in zip(self.weights, terms, strict=True))
+
+    def _term(self, number: int) -> Term:
+        term = self.terms[number]
+        assert isinstance(term, Term)
+        return term
+
+
+def terms_for(provides: frozenset[str]) -> list[str]:
+    """Return the recipe names of the terms that a teacher providing this can serve."""
+    classes = (getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__)
+    return [
+        snake_case(kind.__name__)
+        for kind in classes
+        if isinstance(kind, type) and issubclass(kind, Term) and kind.needs <= provides
+    ]
+
+
+def _and(words: Iterable[str]) -> str:
+    return " and ".join(sorted(words))
+
+
+def _unique(names: list[str]) -> tuple[str, ...]:
+    return tuple(
+        name if names.index(name) == place else f"{name}_{names[:place].count(name) + 1}"
+        for place, name in enumerate(names)
+    )
+

@@ -1,0 +1,19 @@
+"""Hard labels of the teacher (pseudo-labels, Lee 2013): what a teacher gives that says its top class only."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from limbeck.objectives.base import Term, top_class
+from limbeck.objectives.cross_entropy import cross_entropy
+from limbeck.types import Batch, Knowledge, Outputs
+
+
+class TeacherLabels(Term):
+    """Cross-entropy of the student's logits with the teacher's top class, averaged over the batch."""
+
+    needs = frozenset({"labels"})
+
+    def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
+        """Return the loss, a scalar."""
+        return cross_entropy(student.logits, top_class(teacher))

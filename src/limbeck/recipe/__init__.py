@@ -1,0 +1,1 @@
+"""The recipe: what a run does, as data."""

@@ -1,0 +1,177 @@
+"""The sections of a recipe. Every default is here or in the constructor that a section is made from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+import limbeck.models
+import limbeck.objectives
+from limbeck.data.views import Flip, Shift
+from limbeck.objectives.base import snake_case
+from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
+from limbeck.train.settings import Settings
+
+MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__}
+TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
+TRANSFORMS = {"shift": Shift, "flip": Flip}
+CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
+
+ModelChoice: Any = choice_of("Model", sorted(MODELS.items()))
+TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": (float, 1.0)})
+TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()))
+TrainSection: Any = section_of(Settings, name="Train")
+
+ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class DataSection(Strict):
+    """Where samples come from, how they are read, split and augmented."""
+
+    source: str = "digits"
+    unlabelled: str | None = None
+    size: Count | tuple[Count, Count] | None = None
+    channels: Literal["rgb", "grey", "auto"] = "auto"
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    background: Literal["white", "black"] = "white"
+    corrupt: Literal["error", "skip"] = "error"
+    validation: Share = 0.1
+    test: Share = 0.2
+    split_seed: int = 0
+    labels_per_class: Count | None = None
+    classes: tuple[str, ...] | None = None
+    augment: tuple[TransformChoice, ...] = ()
+    views: Count | Literal["fresh"] = "fresh"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_text(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("classes"), list):
+            return {**given, "classes": [str(name) for name in given["classes"]]}
+        return given
+
+
+class NormaliseSection(Strict):
+    """Mean and standard deviation, per channel in 0..1 or per feature."""
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+
+class TeacherTrainSection(TrainSection):  # type: ignore[misc]
+    """Training settings of the teacher; augment: its own augmentation in place of the data's."""
+
+    augment: tuple[TransformChoice, ...] | None = None
+
+
+class TeacherSection(Strict):
+    """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`)."""
+
+    model: ModelChoice | None = None
+    source: str | None = None
+    normalise: Literal["data", "none"] | NormaliseSection = "data"
+    labels: Literal["all", "same"] = "all"
+    per_seed: bool = False
+    train: TeacherTrainSection = TeacherTrainSection()
+
+    @model_validator(mode="after")
+    def _has_an_origin(self) -> TeacherSection:
+        if self.source is None and self.model is None:
+            raise ValueError("expected model (to train it here) or source ('run:DIR' or 'file:WEIGHTS'), got neither")
+        if self.source is not None and not self.source.startswith(("run:", "file:")):
+            raise ValueError(f"source expects 'run:DIR' or 'file:WEIGHTS.safetensors', got {self.source!r}")
+        if (self.source or "").startswith("file:") and self.model is None:
+            raise ValueError("source 'file:' also expects model, the architecture that the weights belong to")
+        return self
+
+
+class StudentSection(Strict):
+    """Who learns; source: weights to start from, 'file:WEIGHTS.safetensors'."""
+
+    model: ModelChoice
+    source: str | None = None
+    normalise: Literal["data", "none"] | NormaliseSection = "data"
+    train: TrainSection = TrainSection()
+
+    @model_validator(mode="after")
+    def _known_source(self) -> StudentSection:
+        if self.source is not None and not self.source.startswith("file:"):
+            raise ValueError(f"source expects 'file:WEIGHTS.safetensors', got {self.source!r}")
+        return self
+
+
+class StageSection(Strict):
+    """One stage of a longer training; `from` names the earlier stage it starts from, or 'scratch'."""
+
+    name: Name
+    start: str | None = Field(default=None, alias="from")
+    objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)]
+    train: TrainSection | None = None
+
+
+class ExportSection(Strict):
+    """What ships."""
+
+    onnx: bool = True
+
+
+class Recipe(Strict):
+    """A whole run: data, teacher, student, objective, controls, evaluation and export."""
+
+    name: Name = "run"
+    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Annotated[int, Field(ge=1, le=100)] = 5
+    data: DataSection = DataSection()
+    teacher: TeacherSection | None = None
+    student: StudentSection
+    objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)] | None = None
+    stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None
+    controls: tuple[ControlName, ...] | None = None
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    evaluate: tuple[Literal["calibration", "agreement"], ...] = ("calibration", "agreement")
+    export: ExportSection = ExportSection()
+
+    @model_validator(mode="after")
+    def _one_sequence(self) -> Recipe:
+        if (self.objective is None) == (self.stages is None):
+            raise ValueError("expected either objective (one stage) or stages (several), not both and not neither")
+        for place, stage in enumerate(self.stages or ()):
+            earlier = [other.name for other in (self.stages or ())[:place]]
+            if stage.name in (*earlier, "scratch"):
+                raise ValueError(f"stages.{place}.name: {stage.name!r} is taken; give each stage a name of its own")
+            if stage.start not in (None, "scratch", *earlier):
+                raise ValueError(
+                    f"stages.{place}.from: expected an earlier stage ({', '.join(earlier) or 'there is none'}) or "
+                    f"scratch, got {stage.start!r}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_for_terms(self) -> Recipe:
+        objectives = [self.objective or (), *(stage.objective for stage in self.stages or ())]
+        needing = [term.name for terms in objectives for term in terms if TERMS[term.name].needs]
+        if needing and self.teacher is None:
+            raise ValueError(f"{needing[0]} needs a teacher, but there is no teacher section")
+        return self
+
+    def resolved_stages(self) -> tuple[StageSection, ...]:
+        """Return the stages, the short form as one, with `from` and `train` filled in."""
+        if self.stages is None:
+            assert self.objective is not None  # checked above
+            return (StageSection(name="student", start="scratch", objective=self.objective, train=self.student.train),)
+        filled, before = [], "scratch"
+        for stage in self.stages:
+            update = {"start": stage.start or before, "train": stage.train or self.student.train}
+            filled.append(stage.model_copy(update=update))
+            before = stage.name
+        return tuple(filled)
+
+
+def build_choice(choice: Choice, constructors: dict[str, Any]) -> Any:
+    """Call the chosen constructor with its options."""
+    options = {key: value for key, value in choice.options.items() if key != "weight"}
+    return constructors[choice.name](**options)

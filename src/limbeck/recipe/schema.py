@@ -1,0 +1,76 @@
+"""Constructors are the schema: pydantic models made from signatures.
+
+A choice such as `model: {mlp: {hidden: [32]}}` is a pydantic model with one optional field for each class
+that may be named; exactly one is given. A bare name (`model: mlp`) stands for the defaults.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, create_model, model_serializer, model_validator
+
+SHAPE_ARGUMENTS = frozenset({"self", "shape", "classes", "return"})
+
+
+class Strict(BaseModel):
+    """A section of the recipe: an unknown key is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Choice(Strict):
+    """Exactly one of several constructors, with its options."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_bare_name(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            given = {given: {}}
+        if not isinstance(given, dict):
+            raise ValueError(f"expected one of {', '.join(cls.model_fields)}")
+        if len(given) != 1:
+            raise ValueError(f"expected exactly one of {', '.join(cls.model_fields)}")
+        return {name: {} if options is None else options for name, options in given.items()}
+
+    @property
+    def name(self) -> str:
+        """The constructor's name in the recipe."""
+        return next(iter(self.model_fields_set))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's options, defaults filled in."""
+        section = self.__dict__[self.name]
+        return {name: section.__dict__[name] for name in type(section).model_fields}
+
+    @model_serializer
+    def _only_the_chosen(self) -> dict[str, Any]:
+        return {self.name: self.__dict__[self.name].model_dump()}
+
+
+def section_of(constructor: Any, *, extra: dict[str, Any] | None = None, name: str = "") -> type[Strict]:
+    """Return the pydantic model of a constructor's options; extra: further fields as (type, default)."""
+    target = constructor.__init__ if inspect.isclass(constructor) else constructor
+    hints = typing.get_type_hints(target, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(target).parameters.values():
+        if parameter.name in SHAPE_ARGUMENTS:
+            continue
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    fields |= extra or {}
+    return create_model(name or f"{constructor.__name__}Options", __base__=Strict, __doc__=constructor.__doc__, **fields)
+
+
+def choice_of(
+    title: str, constructors: Sequence[tuple[str, Any]], *, extra: dict[str, Any] | None = None
+) -> type[Choice]:
+    """Return the pydantic model of a choice among named constructors."""
+    fields: dict[str, Any] = {
+        name: (section_of(constructor, extra=extra) | None, None) for name, constructor in constructors
+    }
+    return create_model(title, __base__=Choice, **fields)

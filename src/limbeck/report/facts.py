@@ -1,0 +1,113 @@
+"""Short lists of label and value: the verdict's figures, cost, environment and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from limbeck.report import measures, numbers
+
+Fact = tuple[str, str]
+_MOST_NAMED = 12
+
+
+def against_key(report: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> str | None:
+    """Return the key in report["models"] of the control that a verdict is against, if there is one."""
+    if verdict is None:
+        return None
+    models, against = report["models"], verdict["against"]
+    named = (key for key, m in models.items() if m["role"] == "control" and m["name"] == against)
+    return str(against) if against in models else next(named, None)
+
+
+def against_title(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    """Return what the verdict's control is, in words where the report has them."""
+    key = against_key(report, verdict)
+    return str(report["models"][key]["title"] if key else verdict["against"])
+
+
+def verdict_facts(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[Fact]:
+    """Return the figures behind a verdict; what is not known is left out."""
+    name = report["primary"]
+    facts = [
+        ("Measured against", against_title(report, verdict)),
+        ("Gap to the teacher closed", numbers.percent(verdict["gap_closed"])),
+        ("Gain by seed", _gains(name, verdict["values"])),
+        ("p-value", numbers.significant(verdict["p_value"])),
+        ("Counts as equal within", measures.gain_text(name, verdict["margin"]).replace("+", "±")),
+        ("More seeds that would tell", numbers.count(verdict["more_seeds"])),
+        ("More test samples that would tell", numbers.count(verdict["more_samples"])),
+    ]
+    return _known(facts)
+
+
+def _gains(name: str, values: list[float] | None) -> str:
+    if values is None or len(values) < 2:
+        return numbers.MISSING
+    texts = [measures.gain_text(name, value) for value in values]
+    unit = " points" if measures.measure(name).rate else ""
+    return " · ".join(text.removesuffix(unit) for text in texts) + unit
+
+
+def gain_interval(name: str, bounds: Any) -> str:
+    """Write the 95 % interval of a gain in a metric, with its unit: "5.8 to 8.4 points"."""
+    text = measures.interval_text(name, bounds)
+    return f"{text} points" if measures.measure(name).rate and text != numbers.MISSING else text
+
+
+def cost_facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return what the run took: teacher forwards, time by part, memory."""
+    cost = report["cost"]
+    memory = cost["peak_memory_mib"]
+    parts = [(part.capitalize(), numbers.duration(seconds)) for part, seconds in cost["seconds"].items()]
+    return _known([
+        ("Samples shown to the teacher", numbers.count(cost["teacher_forwards"])),
+        ("Spot checks of the teacher", numbers.count(cost["teacher_spot_checks"])),
+        ("Peak memory", f"{numbers.count(memory)} MiB" if numbers.known(memory) else numbers.MISSING),
+        *((f"Time: {part.lower()}", text) for part, text in parts),
+    ])  # fmt: skip
+
+
+def environment_facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return where the run took place, and the versions that made it."""
+    places = report["environment"]
+    facts = [(name.replace("_", " ").capitalize(), _text(value)) for name, value in places.items()]
+    return _known([("Limbeck", report["limbeck"]), *facts, ("Finished", report["created"])])
+
+
+def data_facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return what the models were trained and judged on."""
+    data = report["data"]
+    shape = " × ".join(map(str, data["shape"])) if data["shape"] else numbers.MISSING
+    return _known([
+        ("Source", _text(data["source"])),
+        ("Kind", f"{_text(data['kind'])}, {shape}"),
+        ("Classes", _classes(data["classes"])),
+        ("Training", _split(data["train"], "labelled", data["labelled"])),
+        ("Validation", _split(data["validation"], "labelled", data["validation_labelled"])),
+        ("Test", numbers.count(data["test"])),
+        ("Seed of the split", _text(data["split_seed"])),
+        ("Augmentation", ", ".join(data["augment"] or []) or "none"),
+        ("Views of each sample", _text(data["views"])),
+    ])  # fmt: skip
+
+
+def _split(total: int | None, word: str, part: int | None) -> str:
+    remark = f", {numbers.count(part)} {word}" if part is not None and part != total else ""
+    return numbers.count(total) + remark
+
+
+def _classes(classes: list[str] | None) -> str:
+    if not classes:
+        return numbers.MISSING
+    rest = len(classes) - _MOST_NAMED
+    named = ", ".join(classes[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return f"{len(classes)}: {named}"
+
+
+def _text(value: object) -> str:
+    return numbers.MISSING if value is None else str(value)
+
+
+def _known(facts: list[Fact]) -> list[Fact]:
+    return [(label, text) for label, text in facts if text != numbers.MISSING]

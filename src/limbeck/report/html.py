@@ -1,0 +1,101 @@
+"""The page: one HTML file that needs nothing else, made from report.json alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from limbeck.report import facts, figures, measures, numbers, tables
+from limbeck.report.confusion import confusion_figure
+from limbeck.report.curves import curve_figure
+from limbeck.report.reliability import reliability_figure
+
+Report = Mapping[str, Any]
+
+
+def render_html(report: Report) -> str:
+    """Return the whole page for a report.json that has been read; the same report gives the same text.
+
+    The page loads nothing: style and drawings are inside. Raises KeyError where the report lacks a key of
+    its schema.
+    """
+    return _render("template.html.j2", {
+        **_shared(report),
+        "models": tables.models_table(report),
+        "stages": [_stage(report, stage) for stage in report["stages"]],
+        "export_table": tables.export_table(report),
+        "export_verdict": (report["export"] or {}).get("verdict"),
+        "size": Markup(figures.size_figure(report)),  # noqa: S704  text in drawings is escaped
+        "curves": _drawn(report, curve_figure, _own(report, "curves")),
+        "reliability": _drawn(report, reliability_figure, _reliability_keys(report)),
+        "confusion": _drawn(report, confusion_figure, list(report["confusion"])),
+        "cost": facts.cost_facts(report),
+        "environment": facts.environment_facts(report),
+        "data": facts.data_facts(report),
+    })  # fmt: skip
+
+
+def render_summary(report: Report) -> str:
+    """Return a short HTML fragment for a notebook: the verdict, the main drawing and the metrics."""
+    full = tables.models_table(report)
+    table = tables.Table(full.columns, full.groups[:1])
+    return _render("summary.html.j2", {**_shared(report), "models": table})
+
+
+def _shared(report: Report) -> dict[str, Any]:
+    verdict = report["verdict"]
+    return {
+        "report": report,
+        "verdict": verdict,
+        "verdict_facts": facts.verdict_facts(report, verdict) if verdict else [],
+        "accuracy": Markup(figures.accuracy_figure(report)),  # noqa: S704  text in drawings is escaped
+        "gain": lambda value: measures.gain_text(report["primary"], value),
+        "gain_interval": lambda bounds: facts.gain_interval(report["primary"], bounds),
+        "percent": numbers.percent,
+        "metric": measures.measure(report["primary"]).label,
+    }
+
+
+def _render(name: str, values: Mapping[str, Any]) -> str:
+    loader = FileSystemLoader(Path(__file__).parent)
+    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                            lstrip_blocks=True)  # fmt: skip
+    page = templates.get_template(name).render(values)
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def _stage(report: Report, stage: Report) -> dict[str, Any]:
+    verdict = stage["verdict"]
+    primary = report["primary"]
+    metric = report["models"][stage["model"]]["metrics"].get(primary)
+    return {
+        "name": stage["name"],
+        "value": measures.value_text(primary, metric["mean"] if metric else None),
+        "verdict": verdict,
+        "against": facts.against_title(report, verdict) if verdict else numbers.MISSING,
+    }
+
+
+def _drawn(report: Report, draw: Any, keys: list[str]) -> list[tuple[str, str, Markup]]:
+    """Return (name, title, drawing) for each key of the report's models."""
+    models = report["models"]
+    shown = [(key, models.get(key, {"name": key, "title": key})) for key in keys]
+    return [(m["name"], m["title"], Markup(draw(report, key))) for key, m in shown]  # noqa: S704
+
+
+def _own(report: Report, part: str) -> list[str]:
+    return [key for key in report["models"] if report[part].get(key)]
+
+
+def _reliability_keys(report: Report) -> list[str]:
+    """Return the teachers, the student and the control that the verdict is against (or else the first)."""
+    models = report["models"]
+    keys = _own(report, "reliability")
+    controls = [key for key in keys if models[key]["role"] == "control"]
+    against = facts.against_key(report, report["verdict"])
+    chosen = against if against in controls else next(iter(controls), None)
+    return [key for key in keys if models[key]["role"] in {"teacher", "student"} or key == chosen]

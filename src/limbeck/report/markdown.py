@@ -1,0 +1,115 @@
+"""The report as Markdown: the same verdict, tables and figures in words, for a terminal or a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from limbeck.report import facts, measures, numbers, tables
+
+Report = Mapping[str, Any]
+
+
+def render_markdown(report: Report) -> str:
+    """Return the report as GitHub-flavoured Markdown; names that hold markup are escaped."""
+    text = "\n".join([
+        f"# {_escape(report['name'])}", "", *_verdict(report),
+        *_table("Teacher, student and controls", tables.models_table(report)), *_stages(report),
+        *_table("The file that ships", tables.export_table(report)), *_export_verdict(report),
+        *_facts("Cost", facts.cost_facts(report)), *_facts("Environment", facts.environment_facts(report)),
+        *_facts("Data", facts.data_facts(report)), *_notes(report["data"]["notes"]),
+        *_recipe(report["recipe"]),
+    ])  # fmt: skip
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _verdict(report: Report) -> Iterator[str]:
+    verdict = report["verdict"]
+    if verdict is None:
+        yield from ("**No verdict.** This run had no controls: `controls: []` was set.", "")
+        return
+    yield from (f"**{verdict['outcome'].capitalize()}.** {_escape(verdict['sentence'])}", "")
+    yield f"- Gain: {_gain(report, verdict)}"
+    yield from (f"- {label}: {_escape(text)}" for label, text in facts.verdict_facts(report, verdict))
+    if verdict["over_teacher_labels"]:
+        yield f"- Soft knowledge over hard teacher labels: {_ruling(report, verdict['over_teacher_labels'])}"
+    yield ""
+    yield from _notes(verdict["notes"])
+
+
+def _gain(report: Report, verdict: Report) -> str:
+    name = report["primary"]
+    text = measures.gain_text(name, verdict["gain"])
+    return f"{text}, 95 % interval {facts.gain_interval(name, verdict['ci95'])}" if verdict["ci95"] else text
+
+
+def _ruling(report: Report, verdict: Report) -> str:
+    return f"{verdict['outcome']}, {_gain(report, verdict)}"
+
+
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    for note in notes:
+        yield from (_escape(note), "")
+
+
+def _table(title: str, table: tables.Table | None) -> Iterator[str]:
+    if table is None:
+        return
+    yield from (f"## {title}", "")
+    yield _line(["", *(column.name for column in table.columns)])
+    yield _line(["---", *("---:" for _ in table.columns)])
+    for group in table.groups:
+        for row in group.rows:
+            cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
+            yield _line([row.label, *cells])
+    yield ""
+
+
+def _stages(report: Report) -> Iterator[str]:
+    if len(report["stages"]) < 2:
+        return
+    yield from ("## Stages", "", _line(["Stage", "Verdict", "Against"]), _line(["---"] * 3))
+    for stage in report["stages"]:
+        verdict = stage["verdict"]
+        said = (
+            [_ruling(report, verdict), facts.against_title(report, verdict)]
+            if verdict
+            else ["none", numbers.MISSING]
+        )
+        yield _line([stage["name"], *said])
+    yield ""
+
+
+def _export_verdict(report: Report) -> Iterator[str]:
+    verdict = (report["export"] or {}).get("verdict")
+    if verdict:
+        yield from (f"On the files themselves: {_ruling(report, verdict)}.", "")
+
+
+def _facts(title: str, pairs: Sequence[facts.Fact]) -> Iterator[str]:
+    yield from (f"## {title}", "", *(f"- {_escape(label)}: {_escape(text)}" for label, text in pairs), "")
+
+
+def _recipe(recipe: str) -> Iterator[str]:
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", recipe)), default=0))
+    yield from ("## Recipe", "", f"{fence}yaml", recipe.rstrip("\n"), fence, "")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_escape(cell) for cell in cells)} |"
+
+
+def _escape(text: object) -> str:
+    """Return text on one line that Markdown shows as it is, inside a table too."""
+    line = " ".join(str(text).split())
+    for mark, written in (
+        ("\\", "\\\\"),
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        ("|", "\\|"),
+        ("`", "\\`"),
+        ("*", "\\*"),
+    ):
+        line = line.replace(mark, written)
+    return line.replace("](", "]\\(")

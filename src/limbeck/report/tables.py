@@ -1,0 +1,218 @@
+"""The report's tables as plain values, so that the page and the Markdown text show the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limbeck.report import measures, numbers
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value, its interval or other remark, and whether it is the best beside the teacher."""
+
+    text: str
+    note: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity: its label, what it means, a cell for each column, and which way is better."""
+
+    label: str
+    meaning: str
+    cells: Sequence[Cell]
+    better: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that belong together."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One model or file: its short name, what it is, and its role (a model's role, or "file")."""
+
+    name: str
+    title: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Quantities by row, models by column."""
+
+    columns: Sequence[Column]
+    groups: Sequence[Group]
+
+
+def models_table(report: Entry) -> Table:
+    """Compare teacher, student and controls; a quantity that no model has is left out."""
+    models = list(report["models"].values())
+    columns = [Column(m["name"], m["title"], m["role"]) for m in models]
+    groups = [
+        Group("On the test data", metric_rows(models)),
+        Group("Training", _kept(_training_rows(models))),
+        Group("Cost of use", _kept([*_weight_rows(models), *latency_rows(models)])),
+    ]
+    return Table(columns, [group for group in groups if group.rows])
+
+
+def export_table(report: Entry) -> Table | None:
+    """Describe the exported files; None where nothing was exported."""
+    export = report["export"] or {}
+    files = [(name, export[name]) for name in ("onnx", "int8") if export.get(name)]
+    if not files:
+        return None
+    entries = [entry for _, entry in files]
+    names = {"onnx": "ONNX", "int8": "8-bit ONNX"}
+    columns = [Column(names[name], entry["file"], "file") for name, entry in files]
+    groups = [
+        Group("The file against the model", _kept(_fidelity_rows(entries))),
+        Group("On the test data, by the file", metric_rows(entries)),
+        Group(
+            "Cost of use", _kept([_row("Size", "", entries, "bytes", numbers.size), *latency_rows(entries)])
+        ),
+    ]
+    return Table(columns, groups)
+
+
+def metric_rows(entries: Sequence[Entry]) -> list[Row]:
+    """Return a row for each metric that any of the entries has, in the page's order."""
+    names = measures.ordered(
+        {name for entry in entries for name, metric in entry["metrics"].items() if metric}
+    )
+    return _kept([_metric_row(name, entries) for name in names])
+
+
+def _metric_row(name: str, entries: Sequence[Entry]) -> Row:
+    found = [entry["metrics"].get(name) for entry in entries]
+    best = _best(name, entries, found)
+    cells = [_metric_cell(name, metric, best) if metric else Cell(numbers.MISSING) for metric in found]
+    described = next(metric for metric in found if metric)
+    known = measures.measure(name)
+    return Row(known.label, known.meaning, cells, measures.direction(described))
+
+
+def _metric_cell(name: str, metric: Entry, best: str | None) -> Cell:
+    text = measures.value_text(name, metric["mean"])
+    note = measures.interval_text(name, metric["ci95"])
+    return Cell(text, "" if note == numbers.MISSING else note, text == best)
+
+
+def _best(name: str, entries: Sequence[Entry], found: Sequence[Entry | None]) -> str | None:
+    """Return the best value as written, the teacher aside; None where there is nothing to compare."""
+    rivals = [
+        metric
+        for entry, metric in zip(entries, found, strict=True)
+        if metric and numbers.known(metric["mean"]) and entry.get("role") in {"student", "control"}
+    ]
+    texts = {measures.value_text(name, metric["mean"]) for metric in rivals}
+    if len(texts) < 2:
+        return None
+    pick = max if rivals[0]["higher_is_better"] else min
+    return measures.value_text(name, pick(metric["mean"] for metric in rivals))
+
+
+def _row(label: str, meaning: str, entries: Sequence[Entry], key: str, write: Callable[[Any], str]) -> Row:
+    return Row(label, meaning, [Cell(write(entry[key])) for entry in entries])
+
+
+def _training_rows(models: Sequence[Entry]) -> list[Row]:
+    return [
+        _row(
+            "Optimizer steps",
+            "Updates of the weights; student and controls take the same number.",
+            models,
+            "steps",
+            numbers.count,
+        ),
+        _row(
+            "Validation accuracy",
+            "Of the seed that was kept, on labelled validation samples.",
+            models,
+            "validation_accuracy",
+            numbers.percent,
+        ),
+        _row(
+            "Best seed", "The seed that was kept, picked on validation.", models, "best_seed", numbers.count
+        ),
+        _row(
+            "Temperature",
+            "Divides the logits; fitted on validation.",
+            models,
+            "temperature",
+            lambda t: numbers.fixed(t, 2),
+        ),
+        _row("Architecture", "", models, "architecture", _text),
+        _row("Weights", "The start of their SHA-256.", models, "checksum", lambda s: _text(s)[:12]),
+    ]
+
+
+def _weight_rows(models: Sequence[Entry]) -> list[Row]:
+    return [
+        _row("Parameters", "", models, "parameters", numbers.count),
+        _row("Size", "Bytes of the weights.", models, "bytes", numbers.size),
+        _row("Multiply-adds", "Multiplications with addition for one sample.", models, "macs", numbers.count),
+    ]
+
+
+def _fidelity_rows(files: Sequence[Entry]) -> list[Row]:
+    return [
+        _row(
+            "Largest error",
+            "Of any logit, against the model it came from.",
+            files,
+            "max_abs_error",
+            numbers.significant,
+        ),
+        _row("Same answer", "Share of samples given the model's class.", files, "agreement", numbers.percent),
+        _row("Batch sizes tried", "", files, "parity_batches", _list),
+        _row(
+            "Temperature",
+            "Divides the logits inside the file.",
+            files,
+            "temperature",
+            lambda t: numbers.fixed(t, 2),
+        ),
+        _row("File", "The start of its SHA-256.", files, "sha256", lambda s: _text(s)[:12]),
+    ]
+
+
+def latency_rows(entries: Sequence[Entry]) -> list[Row]:
+    """Return a row for each number of threads: half of the answers are faster than the first figure."""
+    threads = sorted({timing["threads"] for entry in entries for timing in entry["latency_ms"] or []})
+    meanings = ["Median time for one sample.", *("" for _ in threads[1:])]
+    return [_latency_row(count, entries, said) for count, said in zip(threads, meanings, strict=False)]
+
+
+def _latency_row(threads: int, entries: Sequence[Entry], meaning: str) -> Row:
+    cells = []
+    for entry in entries:
+        timing = next((t for t in entry["latency_ms"] or [] if t["threads"] == threads), None)
+        text = numbers.MISSING if timing is None else f"{numbers.significant(timing['p50'])} ms"
+        slow = "" if timing is None else f"95 % under {numbers.significant(timing['p95'])}"
+        cells.append(Cell(text, slow if timing and numbers.known(timing["p95"]) else ""))
+    where = "1 thread" if threads == 1 else f"{threads} threads"
+    return Row(f"Latency, {where}", meaning, cells)
+
+
+def _kept(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if any(cell.text != numbers.MISSING for cell in row.cells)]
+
+
+def _text(value: str | None) -> str:
+    return numbers.MISSING if value is None else value
+
+
+def _list(values: Sequence[int] | None) -> str:
+    return numbers.MISSING if values is None else ", ".join(map(str, values))

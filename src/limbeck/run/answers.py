@@ -1,0 +1,117 @@
+"""What every model says about the test samples: the only place of a run that reads them.
+
+Shapes: S seeds, N test samples, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from limbeck.data.dataset import Data
+from limbeck.evaluate import metrics
+from limbeck.evaluate.calibration import softmax
+from limbeck.evaluate.intervals import Interval, bootstrap, rate, two_way
+from limbeck.evaluate.verdict import Verdict
+from limbeck.files import reporting_disk_errors
+from limbeck.run.fits import Trained
+from limbeck.train.loop import predict
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """probabilities [S, N, C] of one model at temperature 1; seeds [S]; labels int64 [N]."""
+
+    probabilities: Floats
+    seeds: tuple[int, ...]
+    labels: NDArray[np.int64]
+
+    @property
+    def correct(self) -> Floats:
+        """1 where right, 0 where wrong, [S, N]."""
+        right: Floats = (self.probabilities.argmax(2) == self.labels).astype(np.float64)
+        return right
+
+
+def ask(trained: Mapping[int, Trained], data: Data) -> Answers:
+    """Return the answers of a model's seeds for the test samples."""
+    each = [softmax(predict(one.model, data.test).numpy()) for one in trained.values()]
+    return Answers(np.stack(each), tuple(trained), data.test.labels.cpu().numpy())
+
+
+def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, ...]) -> dict[str, Any]:
+    """Return every metric of a model as {mean, values, ci95, higher_is_better}."""
+    each = [metrics.per_sample(one, answers.labels) for one in answers.probabilities]
+    stacked = {name: np.stack([values[name] for values in each]) for name in each[0]}
+    found = {
+        "accuracy": entry(rate(stacked["accuracy"]), True),
+        "worst_class_accuracy": entry(
+            bootstrap(metrics.worst_class_accuracy, answers.probabilities, answers.labels), True
+        ),
+        "nll": entry(two_way(stacked["nll"]), False),
+        "brier": entry(two_way(stacked["brier"]), False),
+        "ece": None,
+        "agreement": None,
+        "negative_flips": None,
+    }
+    if "calibration" in evaluate:
+        ece = bootstrap(metrics.expected_calibration_error, answers.probabilities, answers.labels)
+        found["ece"] = entry(ece, False)
+    if teacher is not None and teacher is not answers and "agreement" in evaluate:
+        pairs = list(zip(answers.probabilities, _per_seed(teacher, len(answers.seeds)), strict=True))
+        same = np.stack([metrics.agreement(mine, theirs) for mine, theirs in pairs])
+        flips = np.stack([metrics.negative_flips(mine, theirs, answers.labels) for mine, theirs in pairs])
+        found["agreement"], found["negative_flips"] = entry(rate(same), True), entry(rate(flips), False)
+    return found
+
+
+def entry(interval: Interval, higher_is_better: bool) -> dict[str, Any]:
+    """Return an interval as the report's JSON."""
+    ci95 = None if interval.low is None else [interval.low, interval.high]
+    values = list(interval.values)
+    return {"mean": interval.mean, "values": values, "ci95": ci95, "higher_is_better": higher_is_better}
+
+
+def verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
+    """Return a verdict as the report's JSON."""
+    if verdict is None:
+        return None
+    found = asdict(verdict)
+    return {**found, "ci95": list(verdict.ci95), "values": list(verdict.values), "notes": list(verdict.notes)}
+
+
+def write_predictions(path: Path, name: str, answers: Answers, data: Data) -> None:
+    """Write one row for each seed and test sample: model, seed, sample, label, scores (probabilities)."""
+    samples = len(answers.labels)
+    table = pa.table(
+        {
+            "model": pa.array([name] * samples * len(answers.seeds)).dictionary_encode(),
+            "seed": np.repeat(np.array(answers.seeds, dtype=np.int64), samples),
+            "sample": list(data.test.ids) * len(answers.seeds),
+            "label": np.tile(answers.labels, len(answers.seeds)),
+            "scores": pa.FixedSizeListArray.from_arrays(
+                answers.probabilities.astype(np.float32).ravel(), answers.probabilities.shape[2]
+            ),
+        }
+    )
+    partial = path.with_name(f".{path.name}.partial")
+    with reporting_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, partial)
+        partial.replace(path)
+
+
+def _per_seed(teacher: Answers, seeds: int) -> Floats:
+    """Return the teacher's probabilities for each of the student's seeds [S, N, C]."""
+    if len(teacher.seeds) == seeds:
+        return teacher.probabilities
+    return np.broadcast_to(teacher.probabilities, (seeds, *teacher.probabilities.shape[1:]))

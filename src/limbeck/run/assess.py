@@ -1,0 +1,267 @@
+"""From finished fits to `report.json`: metrics, verdicts and what the page draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import limbeck
+from limbeck.evaluate import cost, metrics
+from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
+from limbeck.models.weights import read_card
+from limbeck.run.answers import Answers, ask, metrics_of, verdict_json
+from limbeck.run.chains import BySeed, Chains
+from limbeck.run.fits import STUDENT, best_seed
+from limbeck.run.pictures import curves, disagreements
+from limbeck.run.plan import Plan, StagePlan
+
+SCHEMA = 1
+TEACHER = "teacher"
+TITLES = {
+    "labels": "labels only",
+    "smoothing": "labels, smoothed by 0.1",
+    "teacher_labels": "the teacher's hard labels",
+    "self_training": "its own pseudo-labels",
+}
+
+
+@dataclass(eq=False)
+class Findings:
+    """What is known about every model of a run, by its key in the report."""
+
+    fits: dict[str, BySeed] = field(default_factory=dict)
+    answers: dict[str, Answers] = field(default_factory=dict)
+    roles: dict[str, tuple[str, str]] = field(default_factory=dict)  # key: (role, name)
+    stages: dict[str, dict[str, str]] = field(default_factory=dict)  # stage: {role: key}
+    verdicts: dict[str, Verdict] = field(default_factory=dict)  # by stage
+
+    @property
+    def teacher(self) -> Answers | None:
+        """The teacher's answers, None when there is no teacher."""
+        return self.answers.get(TEACHER)
+
+
+def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
+    """Ask every model about the test samples, once, and judge every stage."""
+    findings = Findings()
+    if teachers:
+        _add(findings, TEACHER, "teacher", TEACHER, teachers, plan)
+    for stage in plan.stages:
+        for role, fits in chains.fits[stage.name].items():
+            known = next((key for key, other in findings.fits.items() if other == fits), None)
+            key = known or key_of(plan, stage, role)
+            if known is None:
+                kind = "control" if role != STUDENT else "student" if stage is plan.stages[-1] else "stage"
+                _add(findings, key, kind, role, fits, plan)
+            findings.stages.setdefault(stage.name, {})[role] = key
+    if plan.controls:
+        found = correct_for_many([_judge(plan, stage, findings) for stage in plan.stages])
+        findings.verdicts = {stage.name: verdict for stage, verdict in zip(plan.stages, found, strict=True)}
+    return findings
+
+
+def key_of(plan: Plan, stage: StagePlan, role: str) -> str:
+    """Return a model's key in the report: plain for the last stage, with the stage's name before."""
+    if stage is plan.stages[-1]:
+        return role
+    return stage.name if role == STUDENT else f"{stage.name}/{role}"
+
+
+def describe_models(plan: Plan, findings: Findings) -> dict[str, Any]:
+    """Return the report's `models` section."""
+    sample = plan.data.test.batch(torch.zeros(1, dtype=torch.int64)).inputs.cpu()
+    speeds: dict[str, list[dict[str, float]]] = {}
+    return {key: _describe(plan, findings, key, sample, speeds) for key in findings.fits}
+
+
+def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
+    """Return the report's `stages` section."""
+    return [
+        {
+            "name": stage.name,
+            "model": findings.stages[stage.name][STUDENT],
+            "objective": stage.objective.describe(),
+            "controls": {
+                role: key for role, key in findings.stages[stage.name].items() if role != STUDENT
+            },
+            "verdict": verdict_json(findings.verdicts.get(stage.name)),
+        }
+        for stage in plan.stages
+    ]
+
+
+def describe_data(plan: Plan) -> dict[str, Any]:
+    """Return the report's `data` section; counts of labels are those of one seed."""
+    data = plan.data
+    labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labelled = int((labels[data.train] >= 0).sum())
+    views = plan.views
+    return {
+        "source": _public(data.source),
+        "kind": data.kind,
+        "shape": list(data.shape),
+        "classes": list(data.classes),
+        "train": len(data.train),
+        "labelled": labelled,
+        "unlabelled": len(data.train) - labelled,
+        "validation": len(data.validation),
+        "validation_labelled": int((labels[data.validation] >= 0).sum()),
+        "test": len(data.test),
+        "split_seed": data.split_seed,
+        "augment": [] if views is None else [str(transform) for transform in views.transforms],
+        "views": None if views is None else views.count,
+        "notes": [*data.notes, *plan.notes],
+    }
+
+
+def drawings(plan: Plan, findings: Findings) -> dict[str, Any]:
+    """Return what the page draws: curves, confusion, reliability, disagreements."""
+    classes = len(plan.data.classes)
+    shown = [key for key, (role, _) in findings.roles.items() if role in ("teacher", "student", "control")]
+    teacher = findings.teacher
+    best = best_seed(findings.fits[STUDENT])
+    return {
+        "curves": {key: curves(fits.values()) for key, fits in findings.fits.items()},
+        "confusion": {
+            key: sum(
+                metrics.confusion(one.argmax(1), findings.answers[key].labels, classes)
+                for one in findings.answers[key].probabilities
+            ).tolist()
+            for key in (TEACHER, STUDENT)
+            if key in findings.answers
+        },
+        "reliability": {key: _reliability(findings.answers[key]) for key in shown if "calibration" in plan.evaluate},
+        "disagreements": []
+        if teacher is None
+        else disagreements(teacher, findings.answers[STUDENT], best, plan.data),
+    }
+
+
+def _add(findings: Findings, key: str, kind: str, role: str, fits: BySeed, plan: Plan) -> None:
+    findings.fits[key], findings.roles[key] = fits, (kind, role)
+    findings.answers[key] = ask(fits, plan.data)
+
+
+def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
+    keys = findings.stages[stage.name]
+    free = {role: key for role, key in keys.items() if role not in (STUDENT, "teacher_labels")}
+    teacher = findings.teacher
+    hard = keys.get("teacher_labels")
+    return judge(
+        findings.answers[keys[STUDENT]].correct,
+        {role: findings.answers[key].correct for role, key in free.items()},
+        validation={role: _validation(findings.fits[key]) for role, key in free.items()},
+        teacher=None if teacher is None else teacher.correct if len(teacher.seeds) > 1 else teacher.correct[0],
+        teacher_labels=findings.answers[hard].correct if hard else None,
+        margin=plan.margin,
+        notes=[*_whose_labels(plan), *_same_start(plan), *_weak_teacher(findings, free)],
+    )
+
+
+def _validation(fits: BySeed) -> float:
+    return float(np.mean([one.progress.best_accuracy or 0.0 for one in fits.values()]))
+
+
+def _whose_labels(plan: Plan) -> list[str]:
+    teacher, data = plan.teacher, plan.data
+    if teacher is None:
+        return []
+    if teacher.settings is None:
+        return ["The teacher was trained elsewhere, on labels that this run knows nothing of."]
+    labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    mine, all_of_them = int((labels >= 0).sum()), int((data.pool.labels >= 0).sum())
+    if teacher.labels == "same" or mine == all_of_them:
+        return []
+    return [
+        f"The teacher has seen {all_of_them:,} labels, the student and its controls {mine:,} (validation "
+        f"included): part of the gain is access to those labels."
+    ]
+
+
+def _same_start(plan: Plan) -> list[str]:
+    if plan.student.fresh:
+        return []
+    return ["Every seed starts from the same given weights; only order, dropout and drawn labels vary."]
+
+
+def _weak_teacher(findings: Findings, controls: Mapping[str, str]) -> list[str]:
+    teacher = findings.teacher
+    if teacher is None:
+        return []
+    best = max(float(findings.answers[key].correct.mean()) for key in controls.values())
+    mean = float(teacher.correct.mean())
+    if mean > best:
+        return []
+    return [
+        f"The teacher ({mean:.1%} right) is no better than a control without it ({best:.1%}): check its weights, "
+        f"normalisation and class order before you judge the method."
+    ]
+
+
+def _describe(
+    plan: Plan, findings: Findings, key: str, sample: Tensor, speeds: dict[str, list[dict[str, float]]]
+) -> dict[str, Any]:
+    fits, (role, name) = findings.fits[key], findings.roles[key]
+    best = fits[best_seed(fits)]
+    made = plan.teacher.model if role == "teacher" and plan.teacher else plan.student
+    size = cost.size(best.model, sample)
+    group = TEACHER if role == "teacher" else STUDENT  # controls have the student's architecture
+    if group not in speeds:
+        speeds[group] = cost.latency(best.model, sample, sorted({1, torch.get_num_threads()}))
+    steps = [one.steps for one in fits.values()]
+    seen = [one.progress.best_accuracy for one in fits.values()]
+    return {
+        "role": role,
+        "name": name,
+        "title": _title(role, name, key),
+        "architecture": made.title,
+        "metrics": metrics_of(findings.answers[key], findings.teacher, plan.evaluate),
+        "steps": steps[0] if len(set(steps)) == 1 else None,
+        "steps_per_seed": steps,
+        "parameters": size.parameters,
+        "bytes": size.bytes,
+        "macs": size.macs,
+        "latency_ms": speeds[group],
+        "checksum": read_card(best.folder)["sha256"],
+        "validation_accuracy": None if None in seen else float(np.mean([one for one in seen if one is not None])),
+        "best_seed": best.seed,
+        "temperature": best.temperature,
+    }
+
+
+def _title(role: str, name: str, key: str) -> str:
+    if role == "control":
+        return TITLES[name]
+    return {"teacher": "teacher", "student": "student"}.get(role, f"stage {key}")
+
+
+def _reliability(answers: Answers) -> list[Any]:
+    """Return the reliability bins over all seeds together."""
+    seeds, samples, classes = answers.probabilities.shape
+    pooled = answers.probabilities.reshape(seeds * samples, classes)
+    return list(metrics.reliability(pooled, np.tile(answers.labels, seeds)))
+
+
+def _public(source: str) -> str:
+    """Return a source without the folders above its last one, which are the user's own business."""
+    kind, colon, place = source.partition(":")
+    return f"{kind}:{place.rstrip('/').rpartition('/')[2]}" if colon else source
+
+
+def header(plan: Plan, created: str) -> dict[str, Any]:
+    """Return the first lines of report.json."""
+    return {
+        "schema": SCHEMA,
+        "limbeck": limbeck.__version__,
+        "name": plan.name,
+        "created": created,
+        "task": "classification",
+        "primary": "accuracy",
+        "data": describe_data(plan),
+        "seeds": list(plan.seeds),
+    }

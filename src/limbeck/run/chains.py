@@ -1,0 +1,79 @@
+"""The student and its controls through all stages, for all seeds.
+
+A control whose chain of stages is equal to one that was trained already (two branches of `stages` that start
+alike) is not trained twice: both point to the same fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from limbeck.run.fits import STUDENT, Trained, Workshop, objective_of
+from limbeck.run.plan import Plan, StagePlan
+from limbeck.teachers.base import Teacher
+
+BySeed = dict[int, Trained]
+
+
+@dataclass(eq=False)
+class Chains:
+    """Every finished fit: chains[stage][role][seed]; role is "student" or a control's name."""
+
+    fits: dict[str, dict[str, BySeed]] = field(default_factory=dict)
+
+    def of(self, stage: str, role: str) -> BySeed:
+        """Return the fits of a role in a stage, by seed."""
+        return self.fits[stage][role]
+
+
+def train_chains(workshop: Workshop, teachers: dict[int, Teacher | None]) -> Chains:
+    """Train student and controls through every stage of the plan; teachers: by seed."""
+    plan, chains = workshop.plan, Chains()
+    known: dict[str, Trained] = {}
+    for stage in plan.stages:
+        roles = chains.fits.setdefault(stage.name, {})
+        for seed in plan.seeds:
+            for role in (STUDENT, *plan.controls):
+                student = None if role == STUDENT else roles[STUDENT][seed]
+                labeller = roles["labels"][seed] if role == "self_training" else None
+                key = _key(plan, stage, role, seed, student)
+                if key not in known:
+                    known[key] = workshop.train_stage(
+                        stage, role, seed,
+                        before=None if stage.start == "scratch" else chains.of(stage.start, role)[seed],
+                        teacher=teachers[seed], student=student, labeller=labeller,
+                        folder=folder_of(workshop.folder, plan, stage, role) / "seeds" / str(seed),
+                    )  # fmt: skip
+                roles.setdefault(role, {})[seed] = known[key]
+    return chains
+
+
+def folder_of(folder: Path, plan: Plan, stage: StagePlan, role: str) -> Path:
+    """Return where a role's models are: the last stage's at the top, earlier ones under stages/<name>."""
+    inner = Path(STUDENT) if role == STUDENT else Path("controls") / role
+    return folder / inner if stage is plan.stages[-1] else folder / "stages" / stage.name / inner
+
+
+def count_steps(plan: Plan, per_stage: dict[str, int]) -> int:
+    """Return the optimizer steps of student and controls together; per_stage: of one fit of each stage."""
+    keys = {
+        _key(plan, stage, role, seed, None): per_stage[stage.name]
+        for stage in plan.stages
+        for seed in plan.seeds
+        for role in (STUDENT, *plan.controls)
+    }
+    return sum(keys.values())
+
+
+def _key(plan: Plan, stage: StagePlan, role: str, seed: int, student: Trained | None) -> str:
+    """Return what decides the result of a fit, apart from what all fits of a run share."""
+    own = f"{role}|{seed}|{stage.settings}|{objective_of(stage, role).describe()}|{stage.objective.uses_unlabelled}"
+    if stage.settings.patience is not None and student is not None:
+        own += f"|{student.progress.step}"
+    if role == STUDENT:
+        own += f"|{stage.name}"
+    if stage.start == "scratch":
+        return own
+    before = next(other for other in plan.stages if other.name == stage.start)
+    return f"{_key(plan, before, role, seed, None)} > {own}"

@@ -1,0 +1,94 @@
+"""`limbeck evaluate`: a run's models, or a bundle, measured again on the same or on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+
+from limbeck.data.source import ReadOptions, open_source
+from limbeck.errors import DataError, FolderError, ModelError
+from limbeck.evaluate.calibration import softmax
+from limbeck.export.manifest import check_file, find_bundle, read_manifest
+from limbeck.export.run_onnx import Session
+from limbeck.recipe.load import parse_recipe
+from limbeck.run.answers import Answers, metrics_of
+from limbeck.run.folder import RECIPE, is_run
+from limbeck.run.plan import expand, open_data
+from limbeck.run.reload import load_model
+from limbeck.data.samples import Samples
+from limbeck.train.loop import predict
+
+EVALUATED = ("calibration", "agreement")
+
+
+def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
+    """Return {model: {metric: {mean, values, ci95, higher_is_better}}} on test samples.
+
+    place: a run folder (teacher, student and controls are measured) or a bundle (the file is measured);
+    source: other data such as "folder:photos", its test split where it has one, else all of it.
+    """
+    if is_run(place):
+        return _evaluate_run(place, source)
+    bundle = find_bundle(place)
+    if source is None:
+        raise FolderError(f"{bundle} is a bundle without data; name some with --data, such as --data folder:photos.")
+    manifest = read_manifest(bundle)
+    samples = _samples(source, manifest["classes"], manifest["input"])
+    logits, _ = Session(check_file(bundle, "student.onnx", manifest)).logits_and_probabilities(samples.inputs.numpy())
+    answers = Answers(softmax(logits)[None], (0,), samples.labels.numpy())
+    return {"student.onnx": metrics_of(answers, None, EVALUATED)}
+
+
+def _evaluate_run(run: Path, source: str | None) -> dict[str, Any]:
+    names = {"teacher": run / "teacher", "student": run / "student"}
+    names |= {path.name: path for path in sorted((run / "controls").glob("*"))}
+    models = {name: load_model(path) for name, path in names.items() if (path / "model.json").is_file()}
+    if not models:
+        raise ModelError(f"{run} holds no finished model yet; go on with it by --resume.")
+    samples = _test_of(run) if source is None else _other(run, source)
+    asked = {
+        name: Answers(softmax(predict(model, samples).numpy())[None], (0,), samples.labels.numpy())
+        for name, model in models.items()
+    }
+    return {name: metrics_of(one, asked.get("teacher"), EVALUATED) for name, one in asked.items()}
+
+
+def _test_of(run: Path) -> Samples:
+    text = (run / RECIPE).read_text(encoding="utf-8")
+    if "source: python" in text:
+        raise DataError(f"The data of {run} came from Python; name some with --data, such as --data folder:photos.")
+    return open_data(parse_recipe(text, source=str(run / RECIPE)).data).test
+
+
+def _other(run: Path, source: str) -> Samples:
+    import json
+
+    card = json.loads((run / "student" / "model.json").read_text(encoding="utf-8"))
+    reading = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8")).get("data", {})
+    shape = card["shape"]
+    wanted = {"size": shape[1:], "channels": "grey" if shape[0] == 1 else "rgb"} if len(shape) == 3 else {}
+    return _samples(source, card["classes"], {**reading, **wanted})
+
+
+def _samples(source: str, classes: list[str], reading: dict[str, Any]) -> Samples:
+    size = reading.get("size")
+    options = ReadOptions(
+        size=tuple(size) if size else None,
+        channels=reading.get("channels") or "auto",
+        resize=reading.get("resize") or "squash",
+        background=reading.get("background") or "white",
+    )
+    found = open_source(expand(source), options)
+    samples = found.test if found.test is not None else found.train
+    unknown = [name for name in found.classes if name not in classes]
+    if unknown:
+        raise DataError(f"{source} has the class {unknown[0]!r}, which the model does not know.")
+    lookup = np.array([classes.index(name) for name in found.classes])
+    labels = samples.labels.numpy()
+    return Samples(samples.inputs, samples.labels.new_tensor(np.where(labels >= 0, lookup[labels], -1)), samples.ids)
+
+

@@ -1,0 +1,234 @@
+"""Every model that a run trains: each a unit that is either finished on disk, or taken up from its checkpoint.
+
+A student and its controls go through the same chain of stages, from the same starting weights, with the same
+views, batch size, schedule and number of optimizer steps. They differ in the objective and the labels alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.evaluate.calibration import fit_temperature
+from limbeck.files import write_text
+from limbeck.knowledge.memory import remember
+from limbeck.models.adapt import Adapted
+from limbeck.models.weights import WEIGHTS, load_weights, read_card, save_weights
+from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.objective import Objective
+from limbeck.run.plan import ModelPlan, Plan, StagePlan, settings_as_json
+from limbeck.run.watch import Watcher
+from limbeck.teachers.base import Teacher
+from limbeck.teachers.module import ModuleTeacher
+from limbeck.train.loop import Budget, Lesson, Progress, fit, predict
+from limbeck.train.settings import Settings
+
+FIT = "fit.json"
+CHECKPOINT = "checkpoint.safetensors"
+SMOOTHING = 0.1
+STUDENT = "student"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished fit: the model with its best weights, where it is, and how it got there."""
+
+    model: Adapted
+    folder: Path
+    progress: Progress
+    seed: int
+    temperature: float
+    steps: int  # along the whole chain of stages
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """What all fits of a run share."""
+
+    plan: Plan
+    folder: Path
+    watcher: Watcher
+    device: torch.device
+
+    def train_teacher(self, seed: int) -> Trained | None:
+        """Return the teacher of a seed, trained when the plan says so; None when there is none."""
+        plan = self.plan.teacher
+        if plan is None:
+            return None
+        seed = seed if plan.per_seed else self.plan.seeds[0]
+        folder = self.folder / "teacher" / "seeds" / str(seed) if plan.per_seed else self.folder / "teacher"
+        visible = None if plan.labels == "all" else self.plan.labels_per_class
+        labels = self.plan.data.visible_labels(visible, seed)
+        model = self.plan.model(plan.model, seed)
+        if plan.settings is None:
+            return self._as_it_is(plan.model, model, folder, seed, labels)
+        rows = self._rows(labels, labelled_only=True)
+        lesson = Lesson(self._pool(), rows, self._validation(labels), labels, plan.views)
+        objective = Objective([(1.0, CrossEntropy())])
+        budget = _budget(plan.settings, len(rows))
+        return self._fit(folder, "teacher", seed, model, plan.model, objective, lesson, plan.settings, budget)
+
+    def train_stage(
+        self,
+        stage: StagePlan,
+        role: str,
+        seed: int,
+        *,
+        before: Trained | None,
+        teacher: Teacher | None,
+        student: Trained | None = None,
+        labeller: Trained | None = None,
+        folder: Path,
+    ) -> Trained:
+        """Train student or control through one stage.
+
+        role: "student" or the control's name; before: what the stage starts from, None for new weights;
+        student: what a control must keep step with; labeller: the control whose predictions self_training takes
+        as labels.
+        """
+        plan = self.plan
+        model = plan.model(plan.student, seed)
+        if before is not None:
+            model.net.load_state_dict(before.model.net.state_dict())
+        labels = plan.data.visible_labels(plan.labels_per_class, seed)
+        objective = objective_of(stage, role)
+        validation = self._validation(labels)
+        budget = self._stage_budget(stage, labels, student)
+        if labeller is not None and stage.objective.uses_unlabelled:
+            labels = self._pseudo_labels(labels, labeller)
+        rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
+        lesson = Lesson(self._pool(), rows, validation, labels, plan.views)
+        needed = teacher if objective.needs else None
+        trained = self._fit(
+            folder, role, seed, model, plan.student, objective, lesson, stage.settings, budget, teacher=needed
+        )
+        return trained if before is None else _longer(trained, before.steps)
+
+    def teacher(self, trained: Trained | None) -> Teacher | None:
+        """Return the trained teacher as one that answers, from memory where its views are known."""
+        if trained is None:
+            return None
+        model = copy.deepcopy(trained.model).to(self.device)
+        return remember(ModuleTeacher(model), self._pool(), self.plan.views)
+
+    def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
+        """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""
+        rows = self._rows(labels, labelled_only=not stage.objective.uses_unlabelled)
+        budget = _budget(stage.settings, len(rows))
+        return budget if student is None else Budget(budget.steps, budget.per_epoch, student.progress.step)
+
+    def _fit(
+        self,
+        folder: Path,
+        name: str,
+        seed: int,
+        model: Adapted,
+        made: ModelPlan,
+        objective: Objective,
+        lesson: Lesson,
+        settings: Settings,
+        budget: Budget,
+        teacher: Teacher | None = None,
+    ) -> Trained:
+        if (folder / FIT).is_file():
+            found = json.loads((folder / FIT).read_text(encoding="utf-8"))
+            load_weights(model.net, folder / WEIGHTS, expected=read_card(folder)["sha256"])
+            model.eval()
+            progress, temperature = Progress(**found["progress"]), found["temperature"]
+        else:
+            if name not in ("teacher", STUDENT):
+                settings = _without_patience(settings)
+            progress = fit(
+                model, objective, lesson, settings, budget, teacher=teacher, seed=seed, name=name,
+                device=self.device, checkpoint=folder / CHECKPOINT, observers=[self.watcher.record],
+            )  # fmt: skip
+            model.cpu()
+            temperature = self._temperature(model, lesson)
+            save_weights(folder, model.net, self.card(made, model, seed, temperature))
+            description = {"objective": objective.describe(), "settings": settings_as_json(settings)}
+            found = {**description, "progress": asdict(progress), "temperature": temperature}
+            write_text(folder / FIT, json.dumps(found))
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        self.watcher.done(name, progress.step)
+        return Trained(model, folder, progress, seed, temperature, progress.step)
+
+    def _as_it_is(self, made: ModelPlan, model: Adapted, folder: Path, seed: int, labels: Tensor) -> Trained:
+        """Keep a copy of a teacher that is not trained here, so that the run folder is whole."""
+        model.eval()
+        lesson = Lesson(self.plan.data.pool, self.plan.data.train, self._validation(labels), labels)
+        temperature = self._temperature(model, lesson)
+        save_weights(folder, model.net, self.card(made, model, seed, temperature))
+        return Trained(model, folder, Progress(), seed, temperature, 0)
+
+    def _temperature(self, model: Adapted, lesson: Lesson) -> float:
+        rows = lesson.validation.cpu()
+        logits = predict(model, self.plan.data.pool, rows)
+        return float(fit_temperature(logits.numpy(), lesson.labels.cpu()[rows].numpy()))
+
+    def card(self, made: ModelPlan, model: Adapted, seed: int, temperature: float) -> dict[str, Any]:
+        """Return what model.json says about a model."""
+        normalise = model.normalise
+        return {
+            "architecture": made.architecture,
+            "title": made.title,
+            "classes": list(self.plan.data.classes),
+            "shape": list(self.plan.data.shape),
+            "normalise": normalise and {"mean": normalise.mean.tolist(), "std": normalise.std.tolist()},
+            "seed": seed,
+            "temperature": temperature,
+        }
+
+    def _pseudo_labels(self, labels: Tensor, labeller: Trained) -> Tensor:
+        """Return the labels with the labeller's top class where a training row has none."""
+        rows = self.plan.data.train
+        guessed = predict(labeller.model, self.plan.data.pool, rows).argmax(1)
+        filled = labels.clone()
+        filled[rows] = torch.where(labels[rows] < 0, guessed, labels[rows])
+        return filled
+
+    def _rows(self, labels: Tensor, *, labelled_only: bool) -> Tensor:
+        rows = self.plan.data.train
+        return rows[labels[rows] >= 0] if labelled_only else rows
+
+    def _validation(self, labels: Tensor) -> Tensor:
+        rows = self.plan.data.validation
+        return rows[labels[rows] >= 0]
+
+    def _pool(self) -> Any:
+        return self.plan.data.pool if self.device.type == "cpu" else self.plan.data.pool.to(self.device)
+
+
+def objective_of(stage: StagePlan, role: str) -> Objective:
+    """Return a new objective for the student or a control in a stage."""
+    if role == STUDENT:
+        return copy.deepcopy(stage.objective)
+    if role == "smoothing":
+        return stage.objective.control(label_smoothing=SMOOTHING)
+    return stage.objective.control(teacher_labels=role == "teacher_labels" and bool(stage.objective.needs))
+
+
+def best_seed(trained: Mapping[int, Trained]) -> int:
+    """Return the seed with the best validation accuracy; the first of equals."""
+    return max(trained, key=lambda seed: (trained[seed].progress.best_accuracy or 0.0, -seed))
+
+
+def _budget(settings: Settings, samples: int) -> Budget:
+    return Budget(settings.total_steps(samples), settings.steps_per_epoch(samples))
+
+
+def _without_patience(settings: Settings) -> Settings:
+    return Settings(**{**settings_as_json(settings), "patience": None})
+
+
+def _longer(trained: Trained, earlier: int) -> Trained:
+    return Trained(
+        trained.model, trained.folder, trained.progress, trained.seed, trained.temperature, trained.steps + earlier
+    )
+

@@ -1,0 +1,118 @@
+"""The folder of a run: made, taken up again, or refused; never overwritten without being asked."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from limbeck.errors import FolderError
+from limbeck.files import reporting_disk_errors, write_text
+from limbeck.run.plan import Plan
+
+RECIPE = "recipe.yaml"
+STATE = "state.json"
+LOCK = ".lock"
+RUNS = Path("runs")
+
+
+@contextlib.contextmanager
+def open_folder(plan: Plan, *, out: Path | None, resume: bool, force: bool) -> Iterator[Path]:
+    """Yield the folder of a run, locked against a second process.
+
+    out: None means runs/<name>, then runs/<name>-2 and so on. Raises FolderError when it exists and neither
+    resume nor force was asked for, or when it holds another run.
+    """
+    folder = out if out is not None else _default(plan, resume)
+    _refuse_or_clear(folder, plan, resume=resume, force=force)
+    with reporting_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderError(f"{folder} is in use by another limbeck process; wait for it or choose another --out.") from None
+        if not (folder / STATE).is_file():
+            write_text(folder / RECIPE, plan.recipe)
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            write_text(folder / STATE, json.dumps({"created": created, "data": plan.data.fingerprint}))
+        yield folder
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return when the run was created and the fingerprint of its data."""
+    state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    return state
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder was made by a run."""
+    return (folder / RECIPE).is_file() and (folder / STATE).is_file()
+
+
+def _default(plan: Plan, resume: bool) -> Path:
+    taken = [RUNS / plan.name, *(RUNS / f"{plan.name}-{number}" for number in range(2, 10_000))]
+    existing = [folder for folder in taken if folder.exists()]
+    if resume:
+        same = [folder for folder in existing if is_run(folder) and _text(folder) == plan.recipe]
+        if not same:
+            raise FolderError(f"There is no run of this recipe in {RUNS}/ to resume; leave out --resume, or name it with --out.")
+        return same[-1]
+    return next(folder for folder in taken if not folder.exists())
+
+
+def _refuse_or_clear(folder: Path, plan: Plan, *, resume: bool, force: bool) -> None:
+    if folder.is_file():
+        raise FolderError(f"{folder} is a file; --out expects a folder.")
+    if not folder.is_dir() or _is_blank(folder):
+        return
+    if resume:
+        _must_match(folder, plan)
+    elif not force:
+        raise FolderError(
+            f"{folder} exists already. Use --resume to go on with it, --force to replace it, or --out for another folder."
+        )
+    elif not is_run(folder):
+        raise FolderError(f"{folder} is not a run folder, so --force does not delete it; choose another --out.")
+    else:
+        with reporting_disk_errors(folder):
+            shutil.rmtree(folder)
+
+
+def _is_blank(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that was killed in its first moment."""
+    started = {LOCK, RECIPE, f".{RECIPE}.partial", f".{STATE}.partial"}
+    return all(path.name in started for path in folder.iterdir()) and not (folder / STATE).exists()
+
+
+def _must_match(folder: Path, plan: Plan) -> None:
+    if not is_run(folder):
+        raise FolderError(f"{folder} is not a run folder, so there is nothing to resume.")
+    if _text(folder) != plan.recipe:
+        keys = sorted(_different(yaml.safe_load(_text(folder)), yaml.safe_load(plan.recipe)))
+        raise FolderError(
+            f"{folder} was made by another recipe (different: {', '.join(keys) or 'order'}); resume it with its own "
+            f"{RECIPE}, or choose another --out."
+        )
+    if read_state(folder)["data"] != plan.data.fingerprint:
+        raise FolderError(f"The data has changed since {folder} was started; begin a new run instead of resuming.")
+
+
+def _different(left: Any, right: Any, place: str = "") -> Iterator[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in left.keys() | right.keys():
+            yield from _different(left.get(key), right.get(key), f"{place}.{key}" if place else str(key))
+    elif left != right:
+        yield place
+
+
+def _text(folder: Path) -> str:
+    return (folder / RECIPE).read_text(encoding="utf-8")

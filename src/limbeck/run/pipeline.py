@@ -1,0 +1,252 @@
+"""The one way through: plan, teacher, student and controls, evaluation, export, report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limbeck.errors import Failure, UserError
+from limbeck.files import write_bytes, write_text
+from limbeck.models.weights import CARD, WEIGHTS
+from limbeck.objectives.base import Context
+from limbeck.report.html import render_html
+from limbeck.report.markdown import render_markdown
+from limbeck.run.answers import verdict_json, write_predictions
+from limbeck.run.assess import (
+    STUDENT,
+    TEACHER,
+    Findings,
+    assess,
+    describe_models,
+    describe_stages,
+    drawings,
+    header,
+)
+from limbeck.run.chains import BySeed, Chains, count_steps, folder_of, train_chains
+from limbeck.run.fits import Workshop, best_seed
+from limbeck.run.folder import open_folder, read_state
+from limbeck.run.plan import Plan
+from limbeck.run.ship import ship
+from limbeck.run.surroundings import environment, peak_memory_mib
+from limbeck.run.watch import Silent, Watcher
+from limbeck.teachers.base import Teacher
+from limbeck.teachers.module import ModuleTeacher
+from limbeck.types import Knowledge
+
+REPORT = "report.json"
+
+
+def run(
+    plan: Plan,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    device: torch.device | None = None,
+    watcher: Watcher | None = None,
+) -> Path:
+    """Carry out a plan and return its folder. Raises UserError before anything is written, Failure after.
+
+    out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one.
+    """
+    watcher = watcher or Silent()
+    check(plan)
+    with open_folder(plan, out=out, resume=resume, force=force) as folder:
+        if (folder / REPORT).is_file():
+            return folder
+        started = time.monotonic()
+        workshop = Workshop(plan, folder, watcher, device or torch.device("cpu"))
+        watcher.expect(*expected_steps(plan))
+        watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
+        teachers = _train_teachers(workshop)
+        watcher.say("Training the student and its controls")
+        speaking = _speaking(workshop, teachers)
+        chains = train_chains(workshop, speaking)
+        _check_untouched(speaking)
+        watcher.say("Asking every model about the test samples")
+        evaluated = time.monotonic()
+        findings = assess(plan, teachers, chains)
+        models = describe_models(plan, findings)
+        seconds = {"evaluation": time.monotonic() - evaluated}
+        _publish(folder, plan, chains, teachers)
+        watcher.say("Exporting the student" if plan.onnx else "Writing the report")
+        exported = time.monotonic()
+        export = _export(folder, plan, findings) if plan.onnx else None
+        seconds |= {"export": time.monotonic() - exported, "total": time.monotonic() - started}
+        report = _report(folder, plan, findings, models, export, _cost(plan, findings, seconds), workshop.device)
+        _write(folder, report, findings, plan)
+    return folder
+
+
+def check(plan: Plan) -> None:
+    """Build every model and show it two samples, so that what cannot work fails before a folder is made."""
+    rows = plan.data.train[:2]
+    batch = plan.data.pool.batch(rows)
+    student = plan.model(plan.student, plan.seeds[0]).eval()
+    provides: frozenset[str] = frozenset()
+    knowledge = Knowledge()
+    with torch.no_grad():
+        outputs = _try("student", student, batch.inputs)
+        if plan.teacher is not None:
+            teacher = plan.model(plan.teacher.model, plan.seeds[0]).eval()
+            knowledge = Knowledge(logits=_try("teacher", teacher, batch.inputs).logits)
+            provides = ModuleTeacher.provides
+    for stage in plan.stages:
+        stage.objective.check(provides)
+        stage.objective.prepare(outputs, knowledge, Context(student=student, samples=len(plan.data.pool)))
+    plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+
+
+def expected_steps(plan: Plan) -> tuple[int, int]:
+    """Return the optimizer steps of the teacher, and of student and controls together."""
+    labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    train = plan.data.train
+    labelled = int((labels[train] >= 0).sum())
+    teacher = 0
+    if plan.teacher is not None and plan.teacher.settings is not None:
+        shown = int((plan.data.pool.labels[train] >= 0).sum()) if plan.teacher.labels == "all" else labelled
+        teacher = plan.teacher.settings.total_steps(shown) * (len(plan.seeds) if plan.teacher.per_seed else 1)
+    steps = {
+        stage.name: stage.settings.total_steps(len(train) if stage.objective.uses_unlabelled else labelled)
+        for stage in plan.stages
+    }
+    return teacher, count_steps(plan, steps)
+
+
+def _try(name: str, model: Any, inputs: torch.Tensor) -> Any:
+    try:
+        return model(inputs)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"The {name} cannot take this data, a batch of shape {list(inputs.shape)}: "
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}."
+        ) from error
+
+
+def _train_teachers(workshop: Workshop) -> BySeed:
+    plan = workshop.plan
+    if plan.teacher is None:
+        return {}
+    seeds = plan.seeds if plan.teacher.per_seed else plan.seeds[:1]
+    return {seed: trained for seed in seeds if (trained := workshop.train_teacher(seed)) is not None}
+
+
+def _speaking(workshop: Workshop, teachers: BySeed) -> dict[int, Teacher | None]:
+    """Return the teacher that answers for each seed; one shared by all seeds is asked once."""
+    seeds = workshop.plan.seeds
+    if len(teachers) == len(seeds):
+        return {seed: workshop.teacher(teachers[seed]) for seed in seeds}
+    shared = workshop.teacher(next(iter(teachers.values()), None))
+    return dict.fromkeys(seeds, shared)
+
+
+def _check_untouched(speaking: Mapping[int, Teacher | None]) -> None:
+    for teacher in speaking.values():
+        if teacher is not None and teacher.current_fingerprint() != teacher.fingerprint:
+            raise Failure("The teacher's weights or buffers changed while the student was trained; this is a bug.")
+
+
+def _publish(folder: Path, plan: Plan, chains: Chains, teachers: BySeed) -> None:
+    """Copy the seed that is best on validation to the role's own folder: student/, controls/labels/, ..."""
+    places: list[tuple[Path, BySeed]] = [(folder / TEACHER, teachers)] if teachers else []
+    for stage in plan.stages:
+        places += [(folder_of(folder, plan, stage, role), fits) for role, fits in chains.fits[stage.name].items()]
+    for target, fits in places:
+        source = fits[best_seed(fits)].folder
+        for name in (WEIGHTS, CARD):
+            if source != target:
+                write_bytes(target / name, (source / name).read_bytes())
+
+
+def _export(folder: Path, plan: Plan, findings: Findings) -> dict[str, Any]:
+    last = plan.stages[-1].name
+    verdict = findings.verdicts.get(last)
+    control = findings.fits[findings.stages[last][verdict.against]] if verdict else None
+    section = ship(folder, plan, findings.fits[STUDENT], control, verdict, findings.teacher)
+    return {**section, "verdict": verdict_json(section["verdict"])}
+
+
+def _cost(plan: Plan, findings: Findings, seconds: dict[str, float]) -> dict[str, Any]:
+    by_role: dict[str, float] = {TEACHER: 0.0, STUDENT: 0.0, "controls": 0.0}
+    for key, fits in findings.fits.items():
+        role = findings.roles[key][0]
+        place = {"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)
+        by_role[place] += sum(one.progress.seconds for one in fits.values())
+    return {
+        "teacher_forwards": teacher_forwards(plan, findings),
+        "teacher_spot_checks": 0,
+        "seconds": {name: round(value, 2) for name, value in (by_role | seconds).items()} | {"knowledge": None},
+        "peak_memory_mib": peak_memory_mib(),
+    }
+
+
+def teacher_forwards(plan: Plan, findings: Findings) -> int:
+    """Return for how many samples the teacher's answers were computed for training.
+
+    Without augmentation or with a fixed number of views: each sample once a view, whoever uses the answer. With
+    fresh views: a sample of every step of every fit that has a teacher.
+    """
+    taught: dict[str, tuple[int, int]] = {}
+    for stage in plan.stages:
+        for role, key in findings.stages[stage.name].items():
+            if stage.objective.needs and role in (STUDENT, "teacher_labels"):
+                steps = sum(one.progress.step for one in findings.fits[key].values())
+                longest = max(one.progress.step for one in findings.fits[key].values())
+                size = stage.settings.batch_size
+                taught[f"{stage.name}/{key}"] = (steps * size, -(-longest * size // len(plan.data.train)))
+    if not taught:
+        return 0
+    count = 1 if plan.views is None else plan.views.count
+    if count == "fresh":
+        return sum(shown for shown, _ in taught.values())
+    teachers = len(plan.seeds) if plan.teacher is not None and plan.teacher.per_seed else 1
+    return teachers * len(plan.data.pool) * min(count, max(passes for _, passes in taught.values()))
+
+
+def _report(
+    folder: Path,
+    plan: Plan,
+    findings: Findings,
+    models: dict[str, Any],
+    export: dict[str, Any] | None,
+    cost: dict[str, Any],
+    device: torch.device,
+) -> dict[str, Any]:
+    return {
+        **header(plan, read_state(folder)["created"]),
+        "verdict": verdict_json(findings.verdicts.get(plan.stages[-1].name)),
+        "stages": describe_stages(plan, findings),
+        "models": models,
+        "export": export,
+        "cost": cost,
+        "environment": environment(device),
+        "recipe": plan.recipe,
+        **drawings(plan, findings),
+    }
+
+
+def _write(folder: Path, report: dict[str, Any], findings: Findings, plan: Plan) -> None:
+    """Write predictions, metrics and pages; report.json comes last and marks the run as finished."""
+    for key, answers in findings.answers.items():
+        write_predictions(
+            folder / "predictions" / f"{key.replace('/', '-')}.parquet", key, answers, plan.data
+        )
+    records = [record for fits in findings.fits.values() for one in fits.values() for record in one.progress.history]
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    text = json.dumps(report, indent=1, allow_nan=False)
+    write_pages(folder, json.loads(text))
+    write_text(folder / REPORT, text)
+
+
+def write_pages(folder: Path, report: Mapping[str, Any]) -> None:
+    """Render report.html and report.md from the report alone."""
+    write_text(folder / "report.html", render_html(report))
+    write_text(folder / "report.md", render_markdown(report))
+

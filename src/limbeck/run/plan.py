@@ -1,0 +1,277 @@
+"""What a run will do, as values: made from a recipe here, from Python objects in `limbeck.api`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from limbeck.data.dataset import Data
+from limbeck.data.source import ReadOptions
+from limbeck.data.views import Transform, Views
+from limbeck.errors import DataError, ModelError
+from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.weights import WEIGHTS, load_weights, read_card
+from limbeck.objectives.objective import Objective
+from limbeck.recipe.load import dump_recipe
+from limbeck.recipe.model import (
+    MODELS,
+    TERMS,
+    TRANSFORMS,
+    DataSection,
+    NormaliseSection,
+    Recipe,
+    StageSection,
+    TeacherSection,
+    build_choice,
+)
+from limbeck.recipe.schema import Choice
+from limbeck.train.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPlan:
+    """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
+    Python; fresh: whether each seed starts from new weights; weights: a file to start from.
+    """
+
+    build: Callable[[], nn.Module]
+    architecture: dict[str, Any] | None
+    title: str
+    normalise: Normalise | None
+    fresh: bool = True
+    weights: Path | None = None
+
+    def make(self, classes: int, seed: int) -> Adapted:
+        """Return a model with the starting weights of a seed."""
+        torch.manual_seed(seed)
+        net = self.build()
+        if self.weights is not None:
+            load_weights(net, self.weights)
+        return Adapted(net, classes=classes, normalise=self.normalise)
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherPlan:
+    """settings: None for a teacher that is taken as it is; labels: which labels it is trained on."""
+
+    model: ModelPlan
+    settings: Settings | None
+    labels: Literal["all", "same"] = "all"
+    per_seed: bool = False
+    views: Views | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StagePlan:
+    """One stage: the stage it starts from ("scratch" for new weights), its objective and settings."""
+
+    name: str
+    start: str
+    objective: Objective
+    settings: Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything a run needs to know."""
+
+    name: str
+    seeds: tuple[int, ...]
+    data: Data
+    student: ModelPlan
+    stages: tuple[StagePlan, ...]
+    teacher: TeacherPlan | None = None
+    controls: tuple[str, ...] = ()
+    labels_per_class: int | None = None
+    views: Views | None = None
+    margin: float = 0.005
+    evaluate: tuple[str, ...] = ("calibration", "agreement")
+    onnx: bool = True
+    recipe: str = ""
+    notes: tuple[str, ...] = ()
+
+    def model(self, plan: ModelPlan, seed: int) -> Adapted:
+        """Return a teacher or student with the starting weights of a seed."""
+        return plan.make(len(self.data.classes), seed)
+
+
+def plan_from_recipe(recipe: Recipe) -> Plan:
+    """Open the data and turn a recipe into a plan. Raises the UserError of whatever does not fit."""
+    section = recipe.data
+    data = open_data(section)
+    views = views_of(section.augment, recipe.seed, section.views)
+    student = _model_plan(recipe.student.model, recipe.student.normalise, data, recipe.student.source)
+    stages = tuple(_stage_plan(stage) for stage in recipe.resolved_stages())
+    controls, notes = resolve_controls(recipe.controls, data, section.labels_per_class, stages)
+    return Plan(
+        name=recipe.name,
+        seeds=tuple(range(recipe.seed, recipe.seed + recipe.seeds)),
+        data=data,
+        student=student,
+        stages=stages,
+        teacher=_teacher_plan(recipe, recipe.teacher, data, views) if recipe.teacher else None,
+        controls=controls,
+        labels_per_class=section.labels_per_class,
+        views=views,
+        margin=recipe.margin,
+        evaluate=recipe.evaluate,
+        onnx=recipe.export.onnx,
+        recipe=dump_recipe(recipe),
+        notes=notes,
+    )
+
+
+def open_data(section: DataSection) -> Data:
+    """Open the data that a recipe's section describes."""
+    size = section.size
+    options = ReadOptions(
+        size=size if size is None or isinstance(size, int) else tuple(size),
+        channels=section.channels,
+        resize=section.resize,
+        background=section.background,
+        corrupt=section.corrupt,
+    )
+    return Data.open(
+        expand(section.source),
+        unlabelled=expand(section.unlabelled) if section.unlabelled else None,
+        validation=section.validation,
+        test=section.test,
+        split_seed=section.split_seed,
+        classes=section.classes,
+        options=options,
+    )
+
+
+def expand(text: str) -> str:
+    """Fill in environment variables ($LIMBECK_DATA) and ~; DataError for a variable that is not set."""
+    expanded = os.path.expandvars(text)
+    unset = re.search(r"\$\{?(\w+)", expanded)
+    if unset:
+        raise DataError(f"{text} names the environment variable {unset.group(1)}, which is not set.")
+    kind, colon, place = expanded.partition(":")
+    return f"{kind}:{Path(place).expanduser()}" if colon else expanded
+
+
+def views_of(transforms: Sequence[Choice | Transform], seed: int, count: int | Literal["fresh"]) -> Views | None:
+    """Return the views that an `augment:` list describes; None when it is empty."""
+    built = [build_choice(t, TRANSFORMS) if isinstance(t, Choice) else t for t in transforms]
+    return Views(built, seed=seed, count=count) if built else None
+
+
+def resolve_controls(
+    asked: Sequence[str] | None, data: Data, labels_per_class: int | None, stages: Sequence[StagePlan]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the controls to train, and a note for each that was asked for but makes no sense here."""
+    unlabelled = labels_per_class is not None or bool((data.pool.labels[data.train] < 0).any())
+    taught = any(stage.objective.needs for stage in stages)
+    possible = ["labels", "smoothing"]
+    possible += ["teacher_labels"] if taught else []
+    possible += ["self_training"] if unlabelled else []
+    if asked is None:
+        return tuple(possible), ()
+    if not asked:
+        return (), ()
+    reasons = {"self_training": "there is no sample without a label", "teacher_labels": "no term asks a teacher"}
+    notes = [f"The control {name} was left out: {reasons[name]}." for name in asked if name not in possible]
+    return tuple(name for name in possible if name in {"labels", *asked}), tuple(notes)
+
+
+def normaliser(choice: str | NormaliseSection, data: Data) -> Normalise | None:
+    """Return the normalisation of a model: the data's own statistics, given ones, or none."""
+    if choice == "none":
+        return None
+    if isinstance(choice, NormaliseSection):
+        return Normalise(choice.mean, choice.std)
+    return Normalise(*data.statistics())
+
+
+def title_of(architecture: dict[str, Any]) -> str:
+    """Return an architecture in one line, such as 'mlp(hidden=[32])'."""
+    (name, options), *_ = architecture.items()
+    return f"{name}({', '.join(f'{key}={value}' for key, value in options.items())})"
+
+
+def _model_plan(
+    choice: Choice, normalise: str | NormaliseSection, data: Data, source: str | None = None
+) -> ModelPlan:
+    architecture = choice.model_dump(mode="json")
+    return ModelPlan(
+        build=lambda: build_choice_for(choice, data),
+        architecture=architecture,
+        title=title_of(architecture),
+        normalise=normaliser(normalise, data),
+        weights=Path(expand(source).removeprefix("file:")) if source else None,
+        fresh=source is None,
+    )
+
+
+def build_choice_for(choice: Choice, data: Data) -> nn.Module:
+    """Build a zoo model for the shape and the classes of the data."""
+    net: nn.Module = MODELS[choice.name](data.shape, len(data.classes), **choice.options)
+    return net
+
+
+def _stage_plan(stage: StageSection) -> StagePlan:
+    objective = Objective((term.options["weight"], build_choice(term, TERMS)) for term in stage.objective)
+    assert stage.train is not None  # resolved
+    assert stage.start is not None  # resolved
+    return StagePlan(stage.name, stage.start, objective, Settings(**dict(stage.train)))
+
+
+def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> TeacherPlan:
+    if section.source is not None and section.source.startswith("run:"):
+        return TeacherPlan(_from_run(Path(expand(section.source).removeprefix("run:")), data), None)
+    model = _model_plan(section.model, section.normalise, data, section.source)
+    if section.source is not None:
+        return TeacherPlan(model, None)
+    if section.train.augment is not None:
+        views = views_of(section.train.augment, recipe.seed, recipe.data.views)
+    settings = {key: value for key, value in dict(section.train).items() if key != "augment"}
+    each = section.per_seed or (section.labels == "same" and recipe.data.labels_per_class is not None)
+    return TeacherPlan(model, Settings(**settings), section.labels, each, views)
+
+
+def _from_run(run: Path, data: Data) -> ModelPlan:
+    """Return the teacher of an earlier run (or a model folder itself), its classes checked."""
+    folder = run / "teacher" if (run / "teacher").is_dir() else run
+    card = read_card(folder)
+    if tuple(card["classes"]) != data.classes or tuple(card["shape"]) != data.shape:
+        raise ModelError(
+            f"The teacher in {folder} was made for samples {card['shape']} of the classes "
+            f"{_short(card['classes'])}; this data has samples {list(data.shape)} of the classes {_short(data.classes)}."
+        )
+    if card["architecture"] is None:
+        raise ModelError(f"The teacher in {folder} is a Python class ({card['title']}); load it from Python instead.")
+    return plan_from_card(card, folder, data)
+
+
+def plan_from_card(card: dict[str, Any], folder: Path, data: Data) -> ModelPlan:
+    """Return the plan of a saved model of the zoo."""
+    (name, options), *_ = card["architecture"].items()
+    if name not in MODELS:
+        raise ModelError(f"{folder} names the architecture {name!r}, which this version does not have.")
+    normalise = card["normalise"]
+    return ModelPlan(
+        build=lambda: MODELS[name](data.shape, len(data.classes), **options),
+        architecture=card["architecture"],
+        title=card["title"],
+        normalise=Normalise(normalise["mean"], normalise["std"]) if normalise else None,
+        fresh=False,
+        weights=folder / WEIGHTS,
+    )
+
+
+def settings_as_json(settings: Settings) -> dict[str, Any]:
+    """Return settings as JSON values."""
+    return asdict(settings)
+
+
+def _short(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")

@@ -1,0 +1,119 @@
+"""The file that ships, and the verdict on the files: student and control exported and judged again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from limbeck.data.dataset import Data
+from limbeck.evaluate.calibration import softmax
+from limbeck.evaluate.verdict import Verdict, judge
+from limbeck.export.bundle import write_bundle
+from limbeck.export.graph import Trace, export_graph, trace_graph
+from limbeck.export.parity import check_parity
+from limbeck.export.run_onnx import Session
+from limbeck.models.weights import read_card
+from limbeck.run.answers import Answers, metrics_of
+from limbeck.run.fits import Trained, best_seed
+from limbeck.run.plan import Plan
+
+FOLDER = "export"
+PARITY_SAMPLES = 64
+PARITY_BATCHES = (1, 2, 7)
+
+
+def ship(
+    folder: Path,
+    plan: Plan,
+    student: Mapping[int, Trained],
+    control: Mapping[int, Trained] | None,
+    verdict: Verdict | None,
+    teacher: Answers | None,
+) -> dict[str, Any]:
+    """Write export/ and return the report's `export` section; control: the one the verdict is against."""
+    data, best = plan.data, student[best_seed(student)]
+    kind, samples = kind_of(data), data.test.inputs[:PARITY_SAMPLES].cpu()
+    trace = trace_graph(best.model, shape=data.shape, kind=kind)
+    manifest = write_bundle(
+        folder / FOLDER,
+        model=best.model,
+        name=plan.name,
+        shape=data.shape,
+        kind=kind,
+        classes=data.classes,
+        temperature=best.temperature,
+        reading=reading_of(data),
+        source_hash=read_card(best.folder)["sha256"],
+        samples=samples,
+        extra={"seed": best.seed, "architecture": plan.student.title},
+    )
+    path = folder / FOLDER / "student.onnx"
+    session = Session(path)
+    parity = check_parity(best.model, path, samples, batches=PARITY_BATCHES)
+    answers = _answers_of_file(session, best.seed, data)
+    section = {
+        "file": f"{FOLDER}/student.onnx",
+        **manifest["files"]["student.onnx"],
+        "metrics": metrics_of(answers, teacher, plan.evaluate),
+        **parity,
+        "latency_ms": session.latency(samples[:1].numpy(), threads=sorted({1, torch.get_num_threads()})),
+        "temperature": best.temperature,
+    }
+    return {"onnx": section, "int8": None, "verdict": _judge_files(plan, student, control, verdict, trace)}
+
+
+def kind_of(data: Data) -> Literal["image", "vector"]:
+    """Return what the graph takes: raw uint8 pixels, or float32 features of any shape."""
+    return "image" if data.kind == "image" and data.pool.inputs.dtype == torch.uint8 else "vector"
+
+
+def reading_of(data: Data) -> dict[str, Any] | None:
+    """Return how a picture file becomes pixels, for the manifest; None when the data is no pictures."""
+    if kind_of(data) != "image":
+        return None
+    channels = {1: "grey", 3: "rgb"}.get(data.shape[0])
+    if channels is None:
+        return None
+    reading = data.reading
+    return {
+        "size": list(data.shape[1:]),
+        "channels": channels,
+        "resize": reading.resize if reading else "squash",
+        "background": reading.background if reading else "white",
+    }
+
+
+def _judge_files(
+    plan: Plan,
+    student: Mapping[int, Trained],
+    control: Mapping[int, Trained] | None,
+    verdict: Verdict | None,
+    trace: Trace,
+) -> Verdict | None:
+    if verdict is None or control is None:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        pair = [
+            np.stack([_correct(plan.data, one, trace, Path(scratch) / f"{one.seed}.onnx") for one in role.values()])
+            for role in (student, control)
+        ]
+    name = verdict.against
+    return judge(pair[0], {name: pair[1]}, validation={name: 1.0}, teacher=None, margin=plan.margin)
+
+
+def _correct(data: Data, one: Trained, trace: Trace, path: Path) -> Any:
+    export_graph(
+        one.model, path, shape=data.shape, kind=kind_of(data), temperature=one.temperature, trace=trace
+    )
+    logits, _ = Session(path).logits_and_probabilities(data.test.inputs.cpu().numpy())
+    return (logits.argmax(1) == data.test.labels.cpu().numpy()).astype(np.float64)
+
+
+def _answers_of_file(session: Session, seed: int, data: Data) -> Answers:
+    logits, _ = session.logits_and_probabilities(data.test.inputs.cpu().numpy())
+    return Answers(softmax(logits)[None], (seed,), data.test.labels.cpu().numpy())

@@ -1,0 +1,28 @@
+"""What a teacher is: something that answers for a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from limbeck.types import Batch, Knowledge
+
+
+class Teacher(ABC):
+    """Answers for a batch, always in evaluation mode and without gradients.
+
+    provides: what it can give, drawn from {"logits", "probs", "labels"}; classes: C; fingerprint: changes when
+    its answers would; asked: how many samples it was asked about so far.
+    """
+
+    provides: frozenset[str]
+    classes: int
+    fingerprint: str
+    asked: int = 0
+
+    @abstractmethod
+    def current_fingerprint(self) -> str:
+        """Return the fingerprint computed anew; it differs from `fingerprint` if anything moved the teacher."""
+
+    @abstractmethod
+    def __call__(self, batch: Batch) -> Knowledge:
+        """Return what the teacher says about the batch."""

@@ -1,0 +1,230 @@
+"""The one training loop: teacher, student and controls all go through `fit`.
+
+Shapes: B samples in the batch, C classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from limbeck.data.samples import Samples
+from limbeck.data.views import Views
+from limbeck.errors import TrainingError
+from limbeck.models.adapt import Adapted
+from limbeck.objectives.base import Context
+from limbeck.objectives.objective import Objective
+from limbeck.teachers.base import Teacher
+from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
+from limbeck.train.order import Order
+from limbeck.train.settings import Settings, build_optimizer, learning_rate
+from limbeck.types import Batch, Knowledge, Record
+
+CHECKPOINT_SECONDS = 5.0
+EVALUATION_BATCH = 1024
+
+Observer = Callable[[Record], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a model is taught from. It holds no test sample, so no fit can see one.
+
+    samples: the pool that rows count in; rows: int64 [n], shown in training; validation: int64 [m], rows
+    with a visible label, for picking the checkpoint; labels: int64 [len(samples)], -1 = withheld; views:
+    augmentation or None.
+    """
+
+    samples: Samples
+    rows: Tensor
+    validation: Tensor
+    labels: Tensor
+    views: Views | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a fit lasts: steps in all, steps of an epoch (the rhythm of validation), and where to stop.
+
+    stop_at: end after this many steps although the schedule is made for more (a control follows a student
+    that stopped early).
+    """
+
+    steps: int
+    per_epoch: int
+    stop_at: int | None = None
+
+
+@dataclass
+class Progress:
+    """Where a fit is; everything here is JSON and goes into the checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    best_accuracy: float | None = None
+    best_epoch: int = 0
+    improved_epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def fit(
+    model: Adapted,
+    objective: Objective,
+    lesson: Lesson,
+    settings: Settings,
+    budget: Budget,
+    *,
+    teacher: Teacher | None = None,
+    seed: int = 0,
+    name: str = "student",
+    device: torch.device | None = None,
+    checkpoint: Path | None = None,
+    observers: Sequence[Observer] = (),
+) -> Progress:
+    """Train a model in place and leave it with its best weights, by accuracy on the validation rows.
+
+    Ties go to the later epoch; without validation rows the last epoch is kept. checkpoint: a file that is
+    written every few seconds and from which an interrupted fit goes on to the same result (on a CPU).
+    Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError when the
+    loss is not finite.
+    """
+    objective.check(teacher.provides if teacher is not None else frozenset())
+    accelerator = Accelerator(cpu=device is None or device.type == "cpu")
+    torch.manual_seed(seed)
+    _prepare(model, objective, lesson, teacher, accelerator.device)
+    optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    modules = {"model": model.net, "objective": objective}
+    order, progress, best = Order(lesson.rows, seed), Progress(), {}
+    if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
+        best, progress = found[0], Progress(**found[1])
+    started, saved = time.monotonic() - progress.seconds, time.monotonic()
+    last = min(budget.steps, budget.stop_at or budget.steps)
+    while progress.step < last and not _out_of_patience(progress, settings):
+        model.train()
+        steps = range(progress.step, min(progress.step + budget.per_epoch, last))
+        sums = torch.zeros(1 + len(objective.names), device=accelerator.device)
+        for step in steps:
+            batch = _batch(lesson, order, step, settings.batch_size)
+            knowledge = teacher(batch) if teacher is not None else Knowledge()
+            loss, parts = objective(prepared(batch.inputs), knowledge, batch)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, step, budget.steps)
+            optimizer.zero_grad(set_to_none=True)
+            accelerator.backward(loss)
+            optimizer.step()
+            sums += torch.stack([loss.detach(), *parts.values()])
+        progress.step, progress.epoch = steps[-1] + 1, progress.epoch + 1
+        progress.seconds = time.monotonic() - started
+        record = _record(name, seed, progress, budget, objective.names, sums / len(steps), model, lesson, settings)
+        progress.history.append(asdict(record))
+        if _is_best(progress, record.accuracy):
+            best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
+        for observer in observers:
+            observer(record)
+        if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            save_checkpoint(
+                checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress)
+            )
+            saved = time.monotonic()
+    model.net.load_state_dict(best)
+    model.eval()
+    return progress
+
+
+@torch.no_grad()
+def predict(model: Adapted, samples: Samples, rows: Tensor | None = None) -> Tensor:
+    """Return the logits [n, C] (float32, CPU) of untouched samples in evaluation mode; the mode is put back."""
+    rows = torch.arange(len(samples)) if rows is None else rows
+    training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    chunks = [
+        model(samples.batch(part.to(samples.inputs.device)).inputs.to(device)).logits.float().cpu()
+        for part in rows.split(EVALUATION_BATCH)
+    ]
+    model.train(training)
+    return torch.cat(chunks) if chunks else torch.zeros(0, model.classes)
+
+
+def accuracy(model: Adapted, samples: Samples, rows: Tensor, labels: Tensor) -> float | None:
+    """Return the share of rows whose top class is their label; None when there are no rows."""
+    if len(rows) == 0:
+        return None
+    hits = predict(model, samples, rows).argmax(1) == labels.cpu()[rows.cpu()]
+    return float(hits.double().mean())
+
+
+def _prepare(
+    model: Adapted, objective: Objective, lesson: Lesson, teacher: Teacher | None, device: torch.device
+) -> None:
+    """Let the terms see the shapes of one small batch, without moving any state of the model."""
+    model.to(device).eval()
+    batch = lesson.samples.batch(lesson.rows[:2], labels=lesson.labels)
+    batch = Batch(batch.inputs.to(device), batch.labels, batch.index, torch.zeros(len(batch.inputs), dtype=torch.int64))
+    with torch.no_grad():
+        outputs = model(batch.inputs)
+        knowledge = teacher(batch) if teacher is not None else Knowledge()
+    objective.prepare(outputs, knowledge, Context(student=model, samples=len(lesson.samples)))
+    objective.to(device)
+
+
+def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:
+    rows, showing = order.batch(step, size)
+    device = lesson.samples.inputs.device
+    rows = rows.to(device)
+    view = None if lesson.views is None else lesson.views.number(showing).to(device)
+    return lesson.samples.batch(rows, view=view, views=lesson.views, labels=lesson.labels)
+
+
+def _record(
+    name: str,
+    seed: int,
+    progress: Progress,
+    budget: Budget,
+    names: Sequence[str],
+    means: Tensor,
+    model: Adapted,
+    lesson: Lesson,
+    settings: Settings,
+) -> Record:
+    loss, *parts = means.tolist()
+    if not torch.isfinite(means).all():
+        broken = [part for part, value in zip(names, parts, strict=True) if value - value != 0] or ["the loss"]
+        raise TrainingError(
+            f"Training {name} (seed {seed}) stopped at step {progress.step}: {', '.join(broken)} is not finite. "
+            f"Lower the learning rate (now {settings.lr:g}) or the weight of that term."
+        )
+    return Record(
+        model=name,
+        seed=seed,
+        epoch=progress.epoch,
+        epochs=-(-budget.steps // budget.per_epoch),
+        step=progress.step,
+        loss=loss,
+        parts=dict(zip(names, parts, strict=True)),
+        accuracy=accuracy(model, lesson.samples, lesson.validation, lesson.labels),
+        lr=learning_rate(settings, progress.step - 1, budget.steps),
+        seconds=progress.seconds,
+    )
+
+
+def _is_best(progress: Progress, value: float | None) -> bool:
+    if value is None or progress.best_accuracy is None or value > progress.best_accuracy:
+        progress.improved_epoch = progress.epoch
+    elif value < progress.best_accuracy:
+        return False
+    progress.best_accuracy, progress.best_epoch = value, progress.epoch
+    return True
+
+
+def _out_of_patience(progress: Progress, settings: Settings) -> bool:
+    return settings.patience is not None and progress.epoch - progress.improved_epoch >= settings.patience

@@ -1,0 +1,84 @@
+"""How a model is trained; the signature is the recipe's `train:` section."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+WARM_UP_SHARE = 0.3
+START_FRACTION = 1 / 25
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one fit.
+
+    epochs: passes over the transfer set; steps: optimizer steps, in place of epochs; batch_size: samples a
+    step; optimizer: its name; lr: the highest learning rate; weight_decay: decoupled for adamw; momentum: of
+    sgd; schedule: of the learning rate over the whole fit; patience: stop after this many epochs without a
+    better validation accuracy.
+    """
+
+    epochs: Count = 20
+    steps: Count | None = None
+    batch_size: Count = 128
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: Positive = 0.003
+    weight_decay: NotNegative = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["one_cycle", "cosine", "linear", "constant"] = "one_cycle"
+    patience: Count | None = None
+
+    def steps_per_epoch(self, samples: int) -> int:
+        """Return how many steps show about as many samples as there are."""
+        return max(1, round(samples / self.batch_size))
+
+    def total_steps(self, samples: int) -> int:
+        """Return the number of optimizer steps of a fit on this many samples."""
+        return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(samples)
+
+
+def build_optimizer(settings: Settings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the optimizer that the settings name, over the trainable parameters."""
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            trainable,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.momentum > 0,
+        )
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
+
+
+def learning_rate(settings: Settings, step: int, total: int) -> float:
+    """Return the learning rate of a step in 0..total-1: a pure function, so resuming needs no state.
+
+    one_cycle (Smith & Topin 2018): cosine from lr/25 up to lr over the first 30 %, cosine down to 0 after.
+    """
+    done = step / max(total, 1)
+    if settings.schedule == "constant":
+        return settings.lr
+    if settings.schedule == "linear":
+        return settings.lr * (1 - done)
+    if settings.schedule == "cosine":
+        return settings.lr * _cosine(1.0, 0.0, done)
+    if done < WARM_UP_SHARE:
+        return settings.lr * _cosine(START_FRACTION, 1.0, done / WARM_UP_SHARE)
+    return settings.lr * _cosine(1.0, 0.0, (done - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -1,0 +1,74 @@
+"""The values that one part of Limbeck hands to the next.
+
+Shapes: B samples in the batch, C classes, K listed classes of a top-K answer. Class labels are int64 in
+0..C-1; -1 means that the label is withheld. Images are float32 in 0..1, channels first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is shown to teacher and student alike.
+
+    inputs: [B, ...] float32, images in 0..1.
+    labels: int64 [B], -1 where the label is withheld; None where there are none at all.
+    index: int64 [B], the row of each sample in its data set (the data set knows the row's stable id).
+    view: int64 [B], which augmented view of the sample this is; 0 is the untouched sample.
+    """
+
+    inputs: Tensor
+    labels: Tensor | None = None
+    index: Tensor | None = None
+    view: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model returns: logits [B, C] of its main head, other heads and features by name."""
+
+    logits: Tensor
+    heads: Mapping[str, Tensor] = field(default_factory=dict)
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the teacher said about a batch; whether it spoke now or earlier cannot be seen from here.
+
+    logits: [B, C]; probs: [B, C], rows sum to 1; labels: int64 [B], the teacher's top class.
+    """
+
+    logits: Tensor | None = None
+    probs: Tensor | None = None
+    labels: Tensor | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The figures of one epoch of one fit. Observers get it and cannot change training.
+
+    model: "teacher", "student", or a control's name; loss and parts: means over the epoch's steps, parts
+    unweighted; accuracy: on the labelled validation rows, 0..1, None where there are none; seconds: since
+    the fit began.
+    """
+
+    model: str
+    seed: int
+    epoch: int
+    epochs: int
+    step: int
+    loss: float
+    parts: Mapping[str, float]
+    accuracy: float | None
+    lr: float
+    seconds: float
