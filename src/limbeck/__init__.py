@@ -1,3 +1,91 @@
-"""Limbeck turns a large model into a small one that can be shipped, and proves what that cost."""
+"""Limbeck turns a large model into a small one that can be shipped, and proves what that cost.
+
+    data = limbeck.Data.open("folder:photos")
+    result = limbeck.distill(teacher, Student, data, epochs=20, seeds=5)
+    print(result.verdict["sentence"])
+
+Names are imported when they are first used, so `import limbeck` is quick and does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limbeck.api import distill, run_recipe
+    from limbeck.data.dataset import Data
+    from limbeck.data.views import Flip, PerSample, Shift
+    from limbeck.errors import Failure, LimbeckError, UserError
+    from limbeck.objectives import (
+        CrossEntropy,
+        EntropyPenalty,
+        LogitMatching,
+        SoftLabels,
+        TeacherLabels,
+        WeightPenalty,
+    )
+    from limbeck.objectives.base import Term
+    from limbeck.objectives.objective import Objective
+    from limbeck.run.result import Result, load
+    from limbeck.train.settings import Settings
+    from limbeck.types import Batch, Knowledge, Outputs
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "limbeck.api": ("distill", "run_recipe"),
+    "limbeck.data.dataset": ("Data",),
+    "limbeck.data.views": ("Flip", "PerSample", "Shift"),
+    "limbeck.errors": ("Failure", "LimbeckError", "UserError"),
+    "limbeck.objectives": (
+        "CrossEntropy",
+        "EntropyPenalty",
+        "LogitMatching",
+        "SoftLabels",
+        "TeacherLabels",
+        "WeightPenalty",
+    ),
+    "limbeck.objectives.base": ("Term",),
+    "limbeck.objectives.objective": ("Objective",),
+    "limbeck.run.result": ("Result", "load"),
+    "limbeck.train.settings": ("Settings",),
+    "limbeck.types": ("Batch", "Knowledge", "Outputs"),
+}
+
+__all__ = [
+    "Batch",
+    "CrossEntropy",
+    "Data",
+    "EntropyPenalty",
+    "Failure",
+    "Flip",
+    "Knowledge",
+    "LimbeckError",
+    "LogitMatching",
+    "Objective",
+    "Outputs",
+    "PerSample",
+    "Result",
+    "Settings",
+    "Shift",
+    "SoftLabels",
+    "TeacherLabels",
+    "Term",
+    "UserError",
+    "WeightPenalty",
+    "distill",
+    "load",
+    "run_recipe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'limbeck' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

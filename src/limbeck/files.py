@@ -43,5 +43,7 @@ def reporting_disk_errors(path: Path) -> Iterator[None]:
                 f"The disk is full: {path} could not be written. Free some space, then go on with --resume."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise DiskError(f"{path} cannot be written ({error.strerror}); choose another folder with --out.") from error
+            raise DiskError(
+                f"{path} cannot be written ({error.strerror}); choose another folder with --out."
+            ) from error
         raise

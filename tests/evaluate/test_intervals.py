@@ -14,9 +14,7 @@ from limbeck.evaluate.intervals import bootstrap, holm, rate, two_way
 from limbeck.evaluate.metrics import expected_calibration_error, worst_class_accuracy
 
 
-def crossed(
-    generator: np.random.Generator, shape: tuple[int, int], seed_sd: float, sample_sd: float
-) -> np.ndarray:
+def crossed(generator: np.random.Generator, shape: tuple[int, int], seed_sd: float, sample_sd: float) -> np.ndarray:
     """Return values with a true mean of 0: an effect of the seed, one of the sample, and noise of sd 1."""
     seeds, samples = shape
     by_seed = seed_sd * generator.normal(size=(seeds, 1))
@@ -79,9 +77,7 @@ def test_two_seeds_are_not_taken_for_more_than_they_are(seed_sd: float) -> None:
     assert np.mean([one.low <= 0.0 <= one.high for one in found]) >= 0.935
 
 
-def paired_null(
-    generator: np.random.Generator, shape: tuple[int, int], discordance: float, shared: bool
-) -> np.ndarray:
+def paired_null(generator: np.random.Generator, shape: tuple[int, int], discordance: float, shared: bool) -> np.ndarray:
     """Return differences of -1, 0, 1 without a true gain; shared: all seeds disagree on the same samples."""
     seeds, samples = shape
     draws = generator.random((1, samples)) if shared else generator.random(shape)
@@ -145,9 +141,7 @@ def test_all_right_is_not_certainty() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 30), st.floats(0, 1))
-def test_a_rate_and_its_interval_stay_within_bounds(
-    seed: int, seeds: int, samples: int, chance: float
-) -> None:
+def test_a_rate_and_its_interval_stay_within_bounds(seed: int, seeds: int, samples: int, chance: float) -> None:
     found = rate((np.random.default_rng(seed).random((seeds, samples)) < chance).astype(float))
     assert 0.0 <= found.low <= found.mean <= found.high <= 1.0
     assert found.low < found.high

@@ -42,10 +42,7 @@ def test_means_equal_the_references(seed: int, classes: int) -> None:
     probabilities, labels = made_up(seed, classes=classes)
     figures = per_sample(probabilities, labels)
     assert figures["nll"].mean() == pytest.approx(log_loss(labels, probabilities, labels=range(classes)))
-    brier = [
-        sum((p - (c == y)) ** 2 for c, p in enumerate(row))
-        for row, y in zip(probabilities, labels, strict=True)
-    ]
+    brier = [sum((p - (c == y)) ** 2 for c, p in enumerate(row)) for row, y in zip(probabilities, labels, strict=True)]
     np.testing.assert_allclose(figures["brier"], brier)
     assert figures["accuracy"].mean() == np.mean(probabilities.argmax(axis=1) == labels)
     assert all(values.shape == labels.shape for values in figures.values())
@@ -81,9 +78,7 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
 
 
 def test_calibration_is_perfect_when_confidence_equals_accuracy() -> None:
-    assert expected_calibration_error(np.tile([0.75, 0.25], (4, 1)), np.array([0, 0, 0, 1])) == pytest.approx(
-        0.0
-    )
+    assert expected_calibration_error(np.tile([0.75, 0.25], (4, 1)), np.array([0, 0, 0, 1])) == pytest.approx(0.0)
 
 
 def test_an_impossible_true_class_costs_a_finite_loss() -> None:
@@ -109,9 +104,7 @@ def test_worst_class_leaves_absent_classes_out() -> None:
 
 def test_confusion_has_the_truth_in_its_rows() -> None:
     labels, predicted = np.array([0, 0, 2, 1, 2]), np.array([0, 2, 2, 1, 0])
-    np.testing.assert_array_equal(
-        confusion(predicted, labels, 4), confusion_matrix(labels, predicted, labels=range(4))
-    )
+    np.testing.assert_array_equal(confusion(predicted, labels, 4), confusion_matrix(labels, predicted, labels=range(4)))
     assert confusion(predicted, labels, 4)[0, 2] == 1
 
 

@@ -10,9 +10,7 @@ from limbeck.evaluate.power import wanted
 from limbeck.evaluate.spread import Spread
 
 
-def spread(
-    seeds: int = 5, ms_seeds: float = 0.4, ms_samples: float = 0.1, ms_residual: float = 0.05
-) -> Spread:
+def spread(seeds: int = 5, ms_seeds: float = 0.4, ms_samples: float = 0.1, ms_residual: float = 0.05) -> Spread:
     return Spread(seeds, 1000, ms_seeds, ms_samples, ms_residual, rare=0.1)
 
 

@@ -10,9 +10,7 @@ import pytest
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 
 
-def answers(
-    generator: np.random.Generator, accuracy: float, seeds: int = 5, samples: int = 360
-) -> np.ndarray:
+def answers(generator: np.random.Generator, accuracy: float, seeds: int = 5, samples: int = 360) -> np.ndarray:
     return (generator.random((seeds, samples)) < accuracy).astype(float)
 
 
@@ -55,9 +53,7 @@ def test_the_same_answers_are_equal() -> None:
     control = answers(np.random.default_rng(2), 0.9, samples=1000)
     found = against_labels(control, control)
     assert (found.outcome, found.gain, found.more_seeds) == ("equal", 0.0, None)
-    assert found.sentence.startswith(
-        "Distillation made no difference worth 0.5 points: the student is right exactly"
-    )
+    assert found.sentence.startswith("Distillation made no difference worth 0.5 points: the student is right exactly")
 
 
 def test_the_same_answers_on_few_samples_do_not_prove_equality() -> None:
@@ -118,9 +114,7 @@ def test_the_opponent_is_chosen_on_validation_not_on_test() -> None:
     weak, strong = answers(generator, 0.7), answers(generator, 0.9)
     student = better(generator, strong, 0.05)
     controls = {"labels": strong, "self_training": weak, "smoothing": strong}
-    found = judge(
-        student, controls, validation={"labels": 0.8, "self_training": 0.85, "smoothing": 0.85}, teacher=None
-    )
+    found = judge(student, controls, validation={"labels": 0.8, "self_training": 0.85, "smoothing": 0.85}, teacher=None)
     assert found.against == "self_training"  # first of the two best on validation
     assert "the best control without a teacher (self_training)" in found.sentence
     assert len(found.values) == found.seeds == 5
@@ -154,9 +148,7 @@ def test_soft_knowledge_is_judged_over_hard_teacher_labels() -> None:
     assert same["sentence"].startswith("Soft knowledge made no difference worth 0.5 points over")
     more = against_labels(student, control, teacher_labels=control).over_teacher_labels
     assert more["outcome"] == "helped"
-    assert more["sentence"].startswith(
-        "Soft knowledge did better than the teacher's hard labels: the student is right"
-    )
+    assert more["sentence"].startswith("Soft knowledge did better than the teacher's hard labels: the student is right")
     assert against_labels(student, control).over_teacher_labels is None
 
 

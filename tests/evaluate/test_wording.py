@@ -55,7 +55,4 @@ def test_openings_differ_by_outcome() -> None:
 
 def test_a_student_that_passed_its_teacher_is_not_said_to_close_a_gap() -> None:
     assert wording.gap(0.85) == "That closes 85 % of the gap between that control and the teacher."
-    assert (
-        wording.gap(1.1)
-        == "That is 110 % of the gap between that control and the teacher: the student passed it."
-    )
+    assert wording.gap(1.1) == "That is 110 % of the gap between that control and the teacher: the student passed it."

@@ -33,9 +33,7 @@ def sample_report(classes: list[str] | None = None, seeds: int = 5) -> dict[str,
         "data": _data(classes),
         "seeds": list(range(seeds)),
         "verdict": verdict,
-        "stages": [
-            {"name": "soft", "model": "student", "controls": {"labels": "labels"}, "verdict": verdict}
-        ],
+        "stages": [{"name": "soft", "model": "student", "controls": {"labels": "labels"}, "verdict": verdict}],
         "models": {key: _model(draw, key, seeds) for key in _NAMES},
         "export": _export(draw, seeds),
         "cost": {

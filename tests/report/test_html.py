@@ -56,9 +56,7 @@ def test_the_page_is_balanced_and_loads_nothing(page_text: str) -> None:
     assert "@import" not in css[1]
 
 
-def test_the_verdict_comes_first_and_the_sections_keep_their_order(
-    report: dict[str, Any], page_text: str
-) -> None:
+def test_the_verdict_comes_first_and_the_sections_keep_their_order(report: dict[str, Any], page_text: str) -> None:
     page = Page(page_text)
     headings = [words for tag, words in page.heard if tag in {"h1", "h2"}]
     assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]

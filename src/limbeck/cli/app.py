@@ -39,7 +39,9 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing run fo
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")
+]
 
 
 def main() -> None:
@@ -116,7 +118,9 @@ def init(
 @app.command(epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json")
 def evaluate(
     place: Annotated[Path, typer.Argument(help="A run folder, or the export/ folder of one.")],
-    data: Annotated[str | None, typer.Option(help="Other data, such as folder:photos; otherwise the run's test split.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Other data, such as folder:photos; otherwise the run's test split.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a run's models, or an exported file, on test samples."""

@@ -76,13 +76,9 @@ def as_inputs(values: Arrays, where: str) -> Tensor:
     """Copy values into uint8 [N, C, H, W] or float32 [N, ...]; raises DataError as `from_arrays`."""
     array = _as_numpy(values, where)
     if array.dtype.kind not in "biuf":
-        raise DataError(
-            f"{where} inputs must be numbers of one shape for all samples, but they are {array.dtype}."
-        )
+        raise DataError(f"{where} inputs must be numbers of one shape for all samples, but they are {array.dtype}.")
     if array.size == 0:
-        raise DataError(
-            f"{where} inputs are empty (shape {list(array.shape)}); at least one sample is needed."
-        )
+        raise DataError(f"{where} inputs are empty (shape {list(array.shape)}); at least one sample is needed.")
     if array.dtype == np.uint8 and array.ndim in {3, 4}:
         return torch.from_numpy(np.array(_channels_first(array), order="C"))
     with np.errstate(over="ignore"):
@@ -111,9 +107,7 @@ def as_labels(values: Arrays, where: str, count: int | None) -> Tensor:
     if bad.any():
         row = int(np.argmax(bad))
         top = "upwards" if count is None else f"to {count - 1}"
-        raise DataError(
-            f"{where} row {row} has label {labels[row]}, but labels go from 0 {top}, and -1 for none."
-        )
+        raise DataError(f"{where} row {row} has label {labels[row]}, but labels go from 0 {top}, and -1 for none.")
     return torch.from_numpy(labels)
 
 
@@ -123,9 +117,7 @@ def _labelled(pair: Labelled, where: str, classes: Sequence[str] | None) -> Samp
     inputs = as_inputs(pair[0], where)
     labels = as_labels(pair[1], where, None if classes is None else len(classes))
     if len(inputs) != len(labels):
-        raise DataError(
-            f"{where} has {len(inputs)} inputs but {len(labels)} labels; there must be as many of each."
-        )
+        raise DataError(f"{where} has {len(inputs)} inputs but {len(labels)} labels; there must be as many of each.")
     return _samples(inputs, labels)
 
 
@@ -148,9 +140,7 @@ def _reading(samples: Samples) -> ReadOptions | None:
     """Say how a picture file must be read to look like these samples."""
     if samples.inputs.dtype != torch.uint8 or samples.shape[0] not in {1, 3}:
         return None
-    return ReadOptions(
-        size=(samples.shape[1], samples.shape[2]), channels="grey" if samples.shape[0] == 1 else "rgb"
-    )
+    return ReadOptions(size=(samples.shape[1], samples.shape[2]), channels="grey" if samples.shape[0] == 1 else "rgb")
 
 
 def _channels_first(array: NDArray[Any]) -> NDArray[Any]:

@@ -66,9 +66,7 @@ def decode_all(pictures: Sequence[Picture], options: ReadOptions) -> Decoded:
     return Decoded(torch.from_numpy(inputs), rows, reading, notes)
 
 
-def part_of(
-    decoded: Decoded, start: int, stop: int, labels: NDArray[np.int64], ids: Sequence[str]
-) -> Samples:
+def part_of(decoded: Decoded, start: int, stop: int, labels: NDArray[np.int64], ids: Sequence[str]) -> Samples:
     """Return the readable pictures among those asked for at start <= row < stop, with labels and ids."""
     low, high = np.searchsorted(decoded.rows, [start, stop])
     rows = decoded.rows[low:high]
@@ -87,8 +85,7 @@ def fit(pixels: NDArray[np.uint8], options: ReadOptions) -> tuple[Tensor, ReadOp
     pictures = (Image.fromarray(picture) for picture in pixels)
     resize, background = options.resize, options.background
     inputs = [
-        from_image(picture, size=size, channels=channels, resize=resize, background=background)
-        for picture in pictures
+        from_image(picture, size=size, channels=channels, resize=resize, background=background) for picture in pictures
     ]
     return torch.from_numpy(np.stack(inputs)), reading
 
@@ -170,7 +167,7 @@ def _fill(
 def _report_broken(broken: dict[int, str], options: ReadOptions) -> tuple[str, ...]:
     if not broken:
         return ()
-    messages = name_some([broken[row].rstrip(".") for row in sorted(broken)])
+    messages = name_some([broken[row].replace(": cannot be read:", ":").rstrip(".") for row in sorted(broken)])
     count = "1 picture" if len(broken) == 1 else f"{len(broken)} pictures"
     if options.corrupt == "skip":
         return (f"{count} left out because unreadable: {messages}.",)

@@ -123,7 +123,7 @@ class Data:
         rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=validation, seed=seed)
         pool = labelled if found.unlabelled is None else concatenate([labelled, found.unlabelled])
         train = np.concatenate([rest, np.arange(len(labelled), len(pool))])
-        _check_test(tested, pool)
+        _check_test(tested)
         return cls(
             source=found.name,
             classes=found.classes,
@@ -216,9 +216,7 @@ def _check_fraction(name: str, fraction: float) -> None:
 
 def _check_counts(found: Source, least: int) -> None:
     if len(found.classes) < 2:
-        raise DataError(
-            f"{found.name}: two classes are needed at least, but there is only {list(found.classes)}."
-        )
+        raise DataError(f"{found.name}: two classes are needed at least, but there is only {list(found.classes)}.")
     labels = found.train.labels
     counts = torch.bincount(labels[labels >= 0], minlength=len(found.classes)).tolist()
     few = [f'"{name}" has {n}' for name, n in zip(found.classes, counts, strict=True) if n < least]
@@ -230,16 +228,12 @@ def _check_counts(found: Source, least: int) -> None:
         )
 
 
-def _check_test(test: Samples, pool: Samples) -> None:
+def _check_test(test: Samples) -> None:
     if len(test) == 0:
         raise DataError("The test split is empty; add samples to it, or leave it away to have one drawn.")
-    if test.shape != pool.shape or test.inputs.dtype != pool.inputs.dtype:
-        raise DataError(f"Test samples have shape {list(test.shape)}, but train samples {list(pool.shape)}.")
     if bool((test.labels < 0).any()):
         row = int((test.labels < 0).nonzero()[0])
-        raise DataError(
-            f'The test sample "{test.ids[row]}" (row {row}) has no label; every test sample needs one.'
-        )
+        raise DataError(f'The test sample "{test.ids[row]}" (row {row}) has no label; every test sample needs one.')
 
 
 def _leak_notes(pool: Samples, test: Samples) -> tuple[str, ...]:

@@ -138,9 +138,7 @@ def _class_names(folder: Path, split: bool) -> tuple[str, ...]:
 def _check_same(test: Path, classes: tuple[str, ...], found: set[str]) -> None:
     missing, extra = sorted(set(classes) - found), sorted(found - set(classes))
     if missing or extra:
-        parts = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra)} unknown"] * bool(
-            extra
-        )
+        parts = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra)} unknown"] * bool(extra)
         raise DataError(f"{test}: test must have the same class folders as train, but {' and '.join(parts)}.")
 
 
@@ -148,9 +146,7 @@ def _check_left(folder: Path, classes: tuple[str, ...], train: Samples) -> None:
     present = set(train.labels.tolist())
     lost = [name for label, name in enumerate(classes) if label not in present]
     if lost:
-        raise DataError(
-            f"{folder}: no picture of {', '.join(lost)} can be read; repair them or remove the class."
-        )
+        raise DataError(f"{folder}: no picture of {', '.join(lost)} can be read; repair them or remove the class.")
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -32,9 +32,7 @@ def read_idx(folder: Path, options: ReadOptions) -> Source:
     Raises DataError naming the file if one is missing, damaged, or does not fit its partner.
     """
     if not folder.is_dir():
-        raise DataError(
-            f'data.source: there is no folder "{folder}"; idx: needs the one that has the MNIST files.'
-        )
+        raise DataError(f'data.source: there is no folder "{folder}"; idx: needs the one that has the MNIST files.')
     pixels, labels = _read_pair(folder, "train")
     count = int(labels.max()) + 1
     inputs, reading = fit(pixels, options)
@@ -104,9 +102,7 @@ def _check_test(
         raise DataError(f"{folder}: test pictures are {pixels.shape[1:]}, but train pictures are {shape}.")
     if labels.max() >= count:
         row = int(np.argmax(labels >= count))
-        raise DataError(
-            f"{folder}: test row {row} has label {labels[row]}, but the train labels are 0 to {count - 1}."
-        )
+        raise DataError(f"{folder}: test row {row} has label {labels[row]}, but the train labels are 0 to {count - 1}.")
 
 
 def _samples(inputs: Tensor, labels: NDArray[np.int64], split: str) -> Samples:

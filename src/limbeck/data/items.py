@@ -18,9 +18,7 @@ Item: TypeAlias = Any
 """(input, label), or an input alone where no label is needed."""
 
 
-def read_items(
-    dataset: Dataset[Item], where: str, *, labelled: bool
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def read_items(dataset: Dataset[Item], where: str, *, labelled: bool) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Read every item: inputs [N, ...] and labels int64 [N], -1 where none is needed.
 
     Pillow pictures become uint8 [N, C, H, W], grey if all are. Raises DataError naming the first item that is
@@ -35,9 +33,7 @@ def read_items(
         item = dataset[row]
         paired = isinstance(item, tuple | list) and len(item) == 2
         if labelled and not paired:
-            raise DataError(
-                f"{where} row {row}: (input, label) was expected, but the item is {_describe(item)}."
-            )
+            raise DataError(f"{where} row {row}: (input, label) was expected, but the item is {_describe(item)}.")
         value = item[0] if paired else item
         grey = grey and isinstance(value, Image.Image) and is_grey(value)
         inputs.append(_as_array(value, where, row))
@@ -58,9 +54,7 @@ def _as_array(value: object, where: str, row: int) -> NDArray[Any]:
         return value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
         return value
-    raise DataError(
-        f"{where} row {row}: a picture, tensor or array was expected, but it is {_describe(value)}."
-    )
+    raise DataError(f"{where} row {row}: a picture, tensor or array was expected, but it is {_describe(value)}.")
 
 
 def _as_label(value: object, where: str, row: int) -> int:

@@ -102,9 +102,7 @@ def _read_file(path: Path, labelled: bool, table: Table) -> None:
     kind = schema.field(label).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise DataError(
-            f'{path}: the column "{label}" must hold whole numbers or names, but it holds {kind}.'
-        )
+        raise DataError(f'{path}: the column "{label}" must hold whole numbers or names, but it holds {kind}.')
     table.labels += content.column(label).to_pylist()
     table.names = table.names or _metadata_names(schema, label)
 
@@ -113,9 +111,7 @@ def _column(path: Path, names: Sequence[str], wanted: Sequence[str]) -> str:
     for name in wanted:
         if name in names:
             return name
-    raise DataError(
-        f'{path}: a column "{wanted[0]}" (or "{wanted[1]}") is needed, but there are {", ".join(names)}.'
-    )
+    raise DataError(f'{path}: a column "{wanted[0]}" (or "{wanted[1]}") is needed, but there are {", ".join(names)}.')
 
 
 def _pictures(path: Path, column: pa.ChunkedArray) -> tuple[list[bytes], list[str | None]]:

@@ -24,11 +24,7 @@ def split(labels: Rows, ids: Sequence[str], *, fraction: float, seed: int) -> tu
         raise DataError(f"The held-out fraction must lie between 0 and 1, but it is {fraction}.")
     order = by_hash(ids, seed)
     ordered = labels[order]
-    held = [
-        _first_of_class(order[ordered == label], fraction, int(label))
-        for label in np.unique(labels)
-        if label >= 0
-    ]
+    held = [_first_of_class(order[ordered == label], fraction, int(label)) for label in np.unique(labels) if label >= 0]
     held_rows = np.sort(np.concatenate(held)) if held else np.empty(0, dtype=np.int64)
     rest = np.ones(len(labels), dtype=bool)
     rest[held_rows] = False

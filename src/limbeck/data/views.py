@@ -108,8 +108,7 @@ class PerSample(Transform):
         """Transform inputs [B, ...] one by one; 48 bits of numbers seed the generator of each."""
         parts = (numbers.double().cpu() * 2**24).long()
         seeds = (parts[:, 0] * 2**24 + parts[:, 1]).tolist()
-        results = [self._one(x, seed) for x, seed in zip(inputs, seeds, strict=True)]
-        return torch.stack(results) if results else inputs
+        return torch.stack([self._one(x, seed) for x, seed in zip(inputs, seeds, strict=True)])
 
     def _one(self, x: Tensor, seed: int) -> Tensor:
         result = self.transform(x.clone(), torch.Generator().manual_seed(seed))
@@ -148,6 +147,8 @@ class Views:
         keys: int64 [B], the stable hash of each sample's id; view: int64 [B], 0 is the untouched sample.
         Raises DataError where a transform needs pictures and gets something else.
         """
+        if len(inputs) == 0:
+            return inputs
         numbers = uniform(self._salts.to(keys.device), keys, view)
         result, first = inputs, 0
         for transform in self.transforms:

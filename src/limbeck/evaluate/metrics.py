@@ -156,9 +156,7 @@ def _checked_pair(student: Floats, teacher: Floats) -> tuple[Floats, Floats]:
 def _checked_probabilities(probabilities: Floats, name: str) -> Floats:
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if probabilities.ndim != 2 or probabilities.size == 0:
-        raise ValueError(
-            f"Expected {name} of shape [samples, classes], neither of them 0; got {probabilities.shape}."
-        )
+        raise ValueError(f"Expected {name} of shape [samples, classes], neither of them 0; got {probabilities.shape}.")
     sums = probabilities.sum(axis=1)
     wrong = ~(np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE)
     if wrong.any():
@@ -176,9 +174,7 @@ def _checked_probabilities(probabilities: Floats, name: str) -> Floats:
 def _checked_classes(values: Integers, classes: int, name: str) -> Integers:
     given = np.asarray(values)
     if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
-        raise ValueError(
-            f"Expected {name} as integers of shape [samples]; got {given.dtype} of shape {given.shape}."
-        )
+        raise ValueError(f"Expected {name} as integers of shape [samples]; got {given.dtype} of shape {given.shape}.")
     outside = (given < 0) | (given >= classes)
     if outside.any():
         row = int(outside.argmax())

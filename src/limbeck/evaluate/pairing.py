@@ -17,9 +17,7 @@ def check_request(
     if student.shape[1] < 2:
         raise ValueError("Expected at least two test samples to judge on; got one. Use a larger test split.")
     if not controls:
-        raise ValueError(
-            "Expected at least one control without a teacher; got none, so nothing can be judged."
-        )
+        raise ValueError("Expected at least one control without a teacher; got none, so nothing can be judged.")
     missing = [name for name in controls if name not in validation]
     if missing:
         raise ValueError(
@@ -55,9 +53,7 @@ def checked(name: str, values: Floats, metric: str) -> Floats:
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"Expected {name} as values of shape [seeds, samples]; got shape {values.shape}.")
     if not np.isfinite(values).all():
-        raise ValueError(
-            f"Expected finite values for {name}; some are not. Check that training did not diverge."
-        )
+        raise ValueError(f"Expected finite values for {name}; some are not. Check that training did not diverge.")
     if metric == "accuracy" and not np.isin(values, (0.0, 1.0)).all():
         raise ValueError(f"Expected {name} as 1 for right and 0 for wrong; other values came.")
     return values

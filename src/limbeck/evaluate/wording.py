@@ -21,9 +21,7 @@ def opening(outcome: Outcome, margin: float, metric: str) -> str:
 def soft_opening(outcome: Outcome, margin: float, metric: str) -> str:
     """Return what the outcome means for soft knowledge over the teacher's hard labels, up to the colon."""
     if outcome == "equal":
-        return (
-            f"Soft knowledge made no difference worth {_size(margin, metric)} over the teacher's hard labels"
-        )
+        return f"Soft knowledge made no difference worth {_size(margin, metric)} over the teacher's hard labels"
     if outcome == "unclear":
         return "It is unclear whether soft knowledge adds to the teacher's hard labels"
     return f"Soft knowledge did {'better' if outcome == 'helped' else 'worse'} than the teacher's hard labels"

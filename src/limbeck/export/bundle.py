@@ -53,9 +53,7 @@ def write_bundle(
     equal the model, FolderError if the folder holds something else, DiskError if it cannot be written.
     """
     if len(classes) != model.classes:
-        raise ModelError(
-            f"The model tells {model.classes} classes apart, but {len(classes)} names were given."
-        )
+        raise ModelError(f"The model tells {model.classes} classes apart, but {len(classes)} names were given.")
     _recover(folder)
     _refuse_foreign(folder)
     building = _sibling(folder, "new")
@@ -173,6 +171,4 @@ def _refuse_foreign(folder: Path) -> None:
     if folder.is_dir() and (folder / MANIFEST).is_file():
         read_manifest(folder)
     elif folder.exists():
-        raise FolderError(
-            f"{folder} exists and is not an export folder; choose another one, or move it away."
-        )
+        raise FolderError(f"{folder} exists and is not an export folder; choose another one, or move it away.")

@@ -65,14 +65,7 @@ def _fill(traced: Any, module: nn.Module) -> Any:
 def _strip(proto: Any) -> None:
     """Remove what the exporter notes about the source: file paths of this machine and debugging text."""
     graph = proto.graph
-    for holder in [
-        proto,
-        graph,
-        *graph.node,
-        *graph.input,
-        *graph.output,
-        *graph.value_info,
-        *graph.initializer,
-    ]:
+    values = [*graph.input, *graph.output, *graph.value_info]
+    for holder in [proto, graph, *graph.node, *values, *graph.initializer]:
         holder.ClearField("metadata_props")
         holder.ClearField("doc_string")

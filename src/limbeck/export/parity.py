@@ -30,9 +30,7 @@ class Parity(TypedDict):
     parity_batches: list[int]
 
 
-def check_parity(
-    model: Adapted, path: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7)
-) -> Parity:
+def check_parity(model: Adapted, path: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7)) -> Parity:
     """Compare a file with its model on the same raw inputs, in batches of each of the given sizes.
 
     samples: uint8 [N, channels, H, W] pixels or float32 [N, ...] features, N at least 1; a few dozen do.

@@ -92,13 +92,11 @@ def read_samples(file: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]
     cannot be read or holds samples of another shape or range, or no finite numbers.
     """
     values = _load(file)
-    width = int(np.prod(shape))
-    if values.shape[1:] != shape and values.shape != shape and (values.ndim != 2 or values.shape[1] != width):
-        raise DataError(
-            f"{file}: expected samples of shape {list(shape)}, got an array of shape {list(values.shape)}."
-        )
     if values.size == 0:
         raise DataError(f"{file}: expected at least one sample, but the file is empty.")
+    width = int(np.prod(shape))
+    if values.shape[1:] != shape and values.shape != shape and (values.ndim != 2 or values.shape[1] != width):
+        raise DataError(f"{file}: expected samples of shape {list(shape)}, got an array of shape {list(values.shape)}.")
     samples = values.reshape(-1, *shape)
     finite = np.isfinite(samples).reshape(len(samples), -1).all(1)
     if not finite.all():

@@ -12,14 +12,15 @@ from PIL import Image, ImageOps
 
 def picture(file: str, entry: dict[str, Any]) -> Any:
     """Read a picture as uint8 [1, channels, height, width], upright, on the manifest's background."""
-    image = ImageOps.exif_transpose(Image.open(file))
+    opened, (height, width) = Image.open(file), entry["size"]
+    opened.draft(None, (2 * max(height, width), 2 * max(height, width)))  # a large JPEG, as in training
+    image = ImageOps.exif_transpose(opened)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray(np.rint(np.asarray(image) / 257.0).astype(np.uint8))
     if image.has_transparency_data:
         behind = Image.new("RGBA", image.size, entry["background"])
         image = Image.alpha_composite(behind, image.convert("RGBA"))
     image = image.convert("L" if entry["channels"] == "grey" else "RGB")
-    height, width = entry["size"]
     if image.size != (width, height):
         image = resize(image, (width, height), entry["resize"], entry["background"])
     return np.asarray(image).reshape(1, height, width, -1).transpose(0, 3, 1, 2)

@@ -41,9 +41,7 @@ class Session:
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise ExportError(f"{path} cannot be loaded by ONNX Runtime: {_first_line(error)}") from error
         self.input: str = self._session.get_inputs()[0].name
@@ -60,9 +58,7 @@ class Session:
         answers = [self._run(inputs[start : start + batch_size]) for start in starts]
         return np.concatenate([one[0] for one in answers]), np.concatenate([one[1] for one in answers])
 
-    def latency(
-        self, inputs_one: NDArray[Any], threads: Sequence[int] = (1,), repeats: int = 200
-    ) -> list[Latency]:
+    def latency(self, inputs_one: NDArray[Any], threads: Sequence[int] = (1,), repeats: int = 200) -> list[Latency]:
         """Time single samples, each setting after a warm-up and for about 0.3 seconds at most.
 
         inputs_one: [1, ...], one raw sample. threads: the settings to measure. repeats: runs of each.
@@ -71,13 +67,10 @@ class Session:
 
     def _run(self, inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         try:
-            answers: list[NDArray[np.float32]] = self._session.run(
-                ["logits", "probabilities"], {self.input: inputs}
-            )
+            answers: list[NDArray[np.float32]] = self._session.run(["logits", "probabilities"], {self.input: inputs})
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise ExportError(
-                f"{self.path} does not answer {inputs.dtype} inputs of shape {list(inputs.shape)}: "
-                f"{_first_line(error)}"
+                f"{self.path} does not answer {inputs.dtype} inputs of shape {list(inputs.shape)}: {_first_line(error)}"
             ) from error
         return answers
 

@@ -48,9 +48,7 @@ def trace_graph(model: Adapted, *, shape: tuple[int, ...], kind: Kind) -> Trace:
     """Trace a model in eval mode on the CPU; see `export_graph` for the arguments and errors."""
     size = sum(value.nbytes for value in state_of(model).values())
     if size > LARGEST:
-        raise ExportError(
-            f"The model has {size:,} bytes of weights; one ONNX file holds at most {LARGEST:,}."
-        )
+        raise ExportError(f"The model has {size:,} bytes of weights; one ONNX file holds at most {LARGEST:,}.")
     with reporting(model), quiet(), torch.no_grad():
         name = INPUT[kind]
         dtype = torch.uint8 if kind == "image" else torch.float32
@@ -90,6 +88,7 @@ class Deployed(nn.Module):
         self.register_buffer("temperature", torch.tensor(temperature))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and probabilities [B, C] for pixels [B, channels, H, W] or features [B, ...]."""
         if self.kind == "image":
             inputs = inputs.to(torch.float32) / 255
         logits = self.model(inputs).logits

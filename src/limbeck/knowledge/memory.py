@@ -43,7 +43,7 @@ class Remembered(Teacher):
         """Return the logits [B, C] for the batch's rows and views."""
         assert batch.index is not None
         view = torch.zeros_like(batch.index) if self.views is None or batch.view is None else batch.view
-        numbers = view.unique().tolist()
+        numbers = torch.unique(view).tolist()
         if len(numbers) == 1:
             return Knowledge(logits=self._table(numbers[0]).index_select(0, batch.index))
         logits = torch.stack([self._table(n).index_select(0, batch.index) for n in numbers])
@@ -56,7 +56,7 @@ class Remembered(Teacher):
         return self._tables[view]
 
     def _chunks(self) -> tuple[Tensor, ...]:
-        return torch.arange(len(self.samples), device=self.samples.inputs.device).split(CHUNK)
+        return torch.split(torch.arange(len(self.samples), device=self.samples.inputs.device), CHUNK)
 
     def _answers(self, rows: Tensor, view: int) -> Tensor:
         batch = self.samples.batch(rows, view=torch.full_like(rows, view), views=self.views)

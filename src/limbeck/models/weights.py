@@ -34,18 +34,22 @@ def checksum(model: nn.Module) -> str:
 
 def save_weights(folder: Path, net: nn.Module, card: dict[str, Any]) -> None:
     """Write weights and card of a module into a folder; the card comes last and so marks them complete."""
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in net.state_dict().items()}
     write_bytes(folder / WEIGHTS, save(state))
     write_text(folder / CARD, json.dumps({**card, "sha256": checksum(net)}, indent=1))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Read `model.json` of a folder; ModelError when there is none."""
+    """Read `model.json` of a folder; ModelError when there is none or it cannot be read."""
     path = folder / CARD
     if not path.is_file():
         raise ModelError(f"{folder} holds no {CARD}; expected a model folder such as RUN/teacher or RUN/student.")
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not readable JSON ({error}); write the model folder again.") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path} expects a JSON object that describes the model, got {type(card).__name__}.")
     return card
 
 

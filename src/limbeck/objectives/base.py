@@ -42,7 +42,7 @@ class Term(nn.Module, ABC):
         inside = ", ".join(f"{name}={getattr(self, name)}" for name in options if name not in ("args", "kwargs"))
         return f"{snake_case(type(self).__name__)}({inside})" if inside else snake_case(type(self).__name__)
 
-    def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:  # noqa: B027
+    def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:
         """Build what depends on shapes, before the optimizer exists. Most terms need nothing."""
 
     @abstractmethod

@@ -19,9 +19,7 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     spread evenly over all classes (Szegedy et al. 2016).
     """
     logits = promote(logits)
-    total = functional.cross_entropy(
-        logits, labels, ignore_index=-1, label_smoothing=label_smoothing, reduction="sum"
-    )
+    total = functional.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=label_smoothing, reduction="sum")
     return total / (labels >= 0).sum().clamp_min(1)
 
 
@@ -40,5 +38,5 @@ class CrossEntropy(Term):
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar; 0 when the batch has no labelled row."""
         if batch.labels is None:
-            return student.logits.sum() * 0.0
+            return promote(student.logits).sum() * 0.0
         return cross_entropy(student.logits, batch.labels, self.label_smoothing)

@@ -21,4 +21,4 @@ class LogitMatching(Term):
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         assert teacher.logits is not None  # the objective has checked what the teacher provides
-        return logit_matching(student.logits, teacher.logits)
+        return logit_matching(student.logits, teacher.logits.detach())

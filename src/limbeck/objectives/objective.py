@@ -26,7 +26,9 @@ class Objective(nn.Module):
         super().__init__()
         pairs = list(terms)
         if not pairs:
-            raise ObjectiveError("An objective expects at least one term, got none; [(1.0, CrossEntropy())] trains on labels.")
+            raise ObjectiveError(
+                "An objective expects at least one term, got none; [(1.0, CrossEntropy())] trains on labels."
+            )
         for pair in pairs:
             if not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[1], Term):
                 raise ObjectiveError(f"An objective expects pairs (weight, term), got {pair!r}.")
@@ -118,4 +120,3 @@ def _unique(names: list[str]) -> tuple[str, ...]:
         name if names.index(name) == place else f"{name}_{names[:place].count(name) + 1}"
         for place, name in enumerate(names)
     )
-

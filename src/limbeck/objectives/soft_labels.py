@@ -40,9 +40,7 @@ class SoftLabels(Term):
 
     needs = frozenset({"probs"})
 
-    def __init__(
-        self, temperature: Annotated[float, Field(gt=0, le=1000)] = 4.0, standardise: bool = False
-    ) -> None:
+    def __init__(self, temperature: Annotated[float, Field(gt=0, le=1000)] = 4.0, standardise: bool = False) -> None:
         super().__init__()
         self.temperature = temperature
         self.standardise = standardise
@@ -54,4 +52,4 @@ class SoftLabels(Term):
         logits = student.logits
         if self.standardise and teacher.logits is not None:
             logits, teacher = standardised(logits), Knowledge(logits=standardised(teacher.logits))
-        return soft_labels(logits, log_softened(teacher, self.temperature), self.temperature)
+        return soft_labels(logits, log_softened(teacher, self.temperature).detach(), self.temperature)

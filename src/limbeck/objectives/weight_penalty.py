@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from limbeck.errors import ObjectiveError
 from limbeck.objectives.base import Context, Term, promote
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -29,7 +30,7 @@ class WeightPenalty(Term):
     def __init__(self, exclude_norm_and_bias: bool = True) -> None:
         super().__init__()
         self.exclude_norm_and_bias = exclude_norm_and_bias
-        self._watched: tuple[nn.Parameter, ...] = ()  # a tuple, so that they are not registered twice
+        self._watched: tuple[nn.Parameter, ...] | None = None  # a tuple, so that they are not registered twice
 
     def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:
         """Remember which of the student's parameters are penalised."""
@@ -40,5 +41,10 @@ class WeightPenalty(Term):
         )
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
-        """Return the penalty, a scalar of at least 0."""
+        """Return the penalty, a scalar of at least 0; ObjectiveError when `prepare` was never called."""
+        if self._watched is None:
+            raise ObjectiveError(
+                "weight_penalty does not know the student's weights yet; call objective.prepare(outputs, "
+                "knowledge, Context(student, samples)) once before the first step."
+            )
         return squared_norm(self._watched)

@@ -34,7 +34,8 @@ def _options(constructor: Any) -> str:
     return ", ".join(
         f"{parameter.name} ({parameter.default})"
         for parameter in parameters
-        if parameter.name not in SHAPE_ARGUMENTS and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
+        if parameter.name not in SHAPE_ARGUMENTS
+        and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
         and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     )
 

@@ -162,7 +162,8 @@ class Recipe(Strict):
         """Return the stages, the short form as one, with `from` and `train` filled in."""
         if self.stages is None:
             assert self.objective is not None  # checked above
-            return (StageSection(name="student", start="scratch", objective=self.objective, train=self.student.train),)
+            only = {"name": "student", "from": "scratch", "objective": self.objective, "train": self.student.train}
+            return (StageSection(**only),)
         filled, before = [], "scratch"
         for stage in self.stages:
             update = {"start": stage.start or before, "train": stage.train or self.student.train}

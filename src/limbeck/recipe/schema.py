@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model, model_serializer, model_validator
 
 SHAPE_ARGUMENTS = frozenset({"self", "shape", "classes", "return"})
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # of a constructor that is inherited
 
 
 class Strict(BaseModel):
@@ -58,12 +59,14 @@ def section_of(constructor: Any, *, extra: dict[str, Any] | None = None, name: s
     hints = typing.get_type_hints(target, include_extras=True)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(target).parameters.values():
-        if parameter.name in SHAPE_ARGUMENTS:
+        if parameter.name in SHAPE_ARGUMENTS or parameter.kind in VARIADIC:
             continue
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     fields |= extra or {}
-    return create_model(name or f"{constructor.__name__}Options", __base__=Strict, __doc__=constructor.__doc__, **fields)
+    return create_model(
+        name or f"{constructor.__name__}Options", __base__=Strict, __doc__=constructor.__doc__, **fields
+    )
 
 
 def choice_of(

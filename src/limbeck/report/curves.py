@@ -35,17 +35,13 @@ def curve_figure(report: Mapping[str, Any], key: str) -> str:
         scales.rate_ticks(lower.yaxis, "accuracy")
         _epoch_axes(upper, lower, curves)
         name = f"curve-{list(report['curves']).index(key)}"
-        return drawing.to_svg(
-            figure, name, f"Training of {model['name']}: loss and validation accuracy, {seeds}"
-        )
+        return drawing.to_svg(figure, name, f"Training of {model['name']}: loss and validation accuracy, {seeds}")
 
 
 def _panel(ax: Any, curves: Sequence[Curve], quantity: str, colour: str) -> None:
     lines = [_finite(curve, quantity) for curve in curves]
     for line in lines:
-        _line(
-            ax, line, color=colour, linewidth=1 if len(lines) > 1 else 2, alpha=0.35 if len(lines) > 1 else 1
-        )
+        _line(ax, line, color=colour, linewidth=1 if len(lines) > 1 else 2, alpha=0.35 if len(lines) > 1 else 1)
     if len(lines) > 1:
         _line(ax, _mean(lines), color=colour, linewidth=2, alpha=1)
     ax.grid(axis="y", color=RULE, linewidth=0.8)

@@ -49,9 +49,7 @@ def _reference_line(ax: Any, report: Mapping[str, Any], primary: str) -> None:
         ax.axvline(mean, color=CONTROL, linewidth=1, linestyle=(0, (3, 3)), zorder=0)
 
 
-def _interval_row(
-    ax: Any, row: int, model: Mapping[str, Any], metric: Mapping[str, Any], primary: str
-) -> None:
+def _interval_row(ax: Any, row: int, model: Mapping[str, Any], metric: Mapping[str, Any], primary: str) -> None:
     colour = ROLE_COLOURS[model["role"]]
     values = [v for v in metric["values"] if numbers.known(v)]
     if metric["ci95"] is not None and all(numbers.known(bound) for bound in metric["ci95"]):
@@ -67,9 +65,7 @@ def _interval_row(
 def _accuracy_axes(ax: Any, rows: Sequence[tuple[Any, Any]], primary: str) -> None:
     ax.set_ylim(max(len(rows), 1) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)))
-    ax.set_yticklabels(
-        [drawing.plain(m["name"]) for m, _ in rows], parse_math=False, fontsize=drawing.FONT_SIZE
-    )
+    ax.set_yticklabels([drawing.plain(m["name"]) for m, _ in rows], parse_math=False, fontsize=drawing.FONT_SIZE)
     for tick, (model, _) in zip(ax.get_yticklabels(), rows, strict=True):
         strong = model["role"] == "student"
         tick.set(color=ACCENT if strong else INK, weight="bold" if strong else "normal")
@@ -91,14 +87,10 @@ def size_figure(report: Mapping[str, Any]) -> str:
         ax.set_xscale("log")
         for name, marker, colour, spots in groups:
             face = "none" if name == "controls" else colour
-            ax.plot(
-                *zip(*spots, strict=True), marker, color=colour, mfc=face, mew=1.5, markersize=8, label=name
-            )
+            ax.plot(*zip(*spots, strict=True), marker, color=colour, mfc=face, mew=1.5, markersize=8, label=name)
         _size_axes(ax, groups, primary)
         label = measures.measure(primary).label.lower()
-        return drawing.to_svg(
-            figure, "size", f"Size in bytes against {label} of every model and exported file"
-        )
+        return drawing.to_svg(figure, "size", f"Size in bytes against {label} of every model and exported file")
 
 
 _Group = tuple[str, str, str, list[tuple[float, float]]]
@@ -113,9 +105,7 @@ def _size_groups(report: Mapping[str, Any], primary: str) -> list[_Group]:
     ]
     export = report["export"] or {}
     files = (("onnx", "ONNX file", "^"), ("int8", "8-bit file", "v"))
-    groups += [
-        (name, marker, ACCENT, _spots([export[k]], primary)) for k, name, marker in files if export.get(k)
-    ]
+    groups += [(name, marker, ACCENT, _spots([export[k]], primary)) for k, name, marker in files if export.get(k)]
     return [group for group in groups if group[3]]
 
 

@@ -73,9 +73,7 @@ def _stages(report: Report) -> Iterator[str]:
     for stage in report["stages"]:
         verdict = stage["verdict"]
         said = (
-            [_ruling(report, verdict), facts.against_title(report, verdict)]
-            if verdict
-            else ["none", numbers.MISSING]
+            [_ruling(report, verdict), facts.against_title(report, verdict)] if verdict else ["none", numbers.MISSING]
         )
         yield _line([stage["name"], *said])
     yield ""

@@ -79,18 +79,14 @@ def export_table(report: Entry) -> Table | None:
     groups = [
         Group("The file against the model", _kept(_fidelity_rows(entries))),
         Group("On the test data, by the file", metric_rows(entries)),
-        Group(
-            "Cost of use", _kept([_row("Size", "", entries, "bytes", numbers.size), *latency_rows(entries)])
-        ),
+        Group("Cost of use", _kept([_row("Size", "", entries, "bytes", numbers.size), *latency_rows(entries)])),
     ]
     return Table(columns, groups)
 
 
 def metric_rows(entries: Sequence[Entry]) -> list[Row]:
     """Return a row for each metric that any of the entries has, in the page's order."""
-    names = measures.ordered(
-        {name for entry in entries for name, metric in entry["metrics"].items() if metric}
-    )
+    names = measures.ordered({name for entry in entries for name, metric in entry["metrics"].items() if metric})
     return _kept([_metric_row(name, entries) for name in names])
 
 
@@ -143,9 +139,7 @@ def _training_rows(models: Sequence[Entry]) -> list[Row]:
             "validation_accuracy",
             numbers.percent,
         ),
-        _row(
-            "Best seed", "The seed that was kept, picked on validation.", models, "best_seed", numbers.count
-        ),
+        _row("Best seed", "The seed that was kept, picked on validation.", models, "best_seed", numbers.count),
         _row(
             "Temperature",
             "Divides the logits; fitted on validation.",

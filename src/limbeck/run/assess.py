@@ -86,9 +86,7 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
             "name": stage.name,
             "model": findings.stages[stage.name][STUDENT],
             "objective": stage.objective.describe(),
-            "controls": {
-                role: key for role, key in findings.stages[stage.name].items() if role != STUDENT
-            },
+            "controls": {role: key for role, key in findings.stages[stage.name].items() if role != STUDENT},
             "verdict": verdict_json(findings.verdicts.get(stage.name)),
         }
         for stage in plan.stages
@@ -128,17 +126,10 @@ def drawings(plan: Plan, findings: Findings) -> dict[str, Any]:
     return {
         "curves": {key: curves(fits.values()) for key, fits in findings.fits.items()},
         "confusion": {
-            key: sum(
-                metrics.confusion(one.argmax(1), findings.answers[key].labels, classes)
-                for one in findings.answers[key].probabilities
-            ).tolist()
-            for key in (TEACHER, STUDENT)
-            if key in findings.answers
+            key: _confusion(findings.answers[key], classes) for key in (TEACHER, STUDENT) if key in findings.answers
         },
         "reliability": {key: _reliability(findings.answers[key]) for key in shown if "calibration" in plan.evaluate},
-        "disagreements": []
-        if teacher is None
-        else disagreements(teacher, findings.answers[STUDENT], best, plan.data),
+        "disagreements": [] if teacher is None else disagreements(teacher, findings.answers[STUDENT], best, plan.data),
     }
 
 
@@ -238,6 +229,13 @@ def _title(role: str, name: str, key: str) -> str:
     if role == "control":
         return TITLES[name]
     return {"teacher": "teacher", "student": "student"}.get(role, f"stage {key}")
+
+
+def _confusion(answers: Answers, classes: int) -> list[list[int]]:
+    """Return counts over all seeds together, rows = truth."""
+    each = [metrics.confusion(one.argmax(1), answers.labels, classes) for one in answers.probabilities]
+    counts: list[list[int]] = np.sum(each, axis=0).tolist()
+    return counts
 
 
 def _reliability(answers: Answers) -> list[Any]:

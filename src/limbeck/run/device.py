@@ -10,7 +10,9 @@ from limbeck.errors import UserError
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device of a name; "auto" is the first of cuda, mps and cpu that there is."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-
+from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions, open_source
 from limbeck.errors import DataError, FolderError, ModelError
 from limbeck.evaluate.calibration import softmax
@@ -19,7 +19,6 @@ from limbeck.run.answers import Answers, metrics_of
 from limbeck.run.folder import RECIPE, is_run
 from limbeck.run.plan import expand, open_data
 from limbeck.run.reload import load_model
-from limbeck.data.samples import Samples
 from limbeck.train.loop import predict
 
 EVALUATED = ("calibration", "agreement")
@@ -90,5 +89,3 @@ def _samples(source: str, classes: list[str], reading: dict[str, Any]) -> Sample
     lookup = np.array([classes.index(name) for name in found.classes])
     labels = samples.labels.numpy()
     return Samples(samples.inputs, samples.labels.new_tensor(np.where(labels >= 0, lookup[labels], -1)), samples.ids)
-
-

@@ -229,6 +229,10 @@ def _without_patience(settings: Settings) -> Settings:
 
 def _longer(trained: Trained, earlier: int) -> Trained:
     return Trained(
-        trained.model, trained.folder, trained.progress, trained.seed, trained.temperature, trained.steps + earlier
+        trained.model,
+        trained.folder,
+        trained.progress,
+        trained.seed,
+        trained.temperature,
+        trained.steps + earlier,
     )
-

@@ -39,7 +39,9 @@ def open_folder(plan: Plan, *, out: Path | None, resume: bool, force: bool) -> I
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FolderError(f"{folder} is in use by another limbeck process; wait for it or choose another --out.") from None
+            raise FolderError(
+                f"{folder} is in use by another limbeck process; wait for it or choose another --out."
+            ) from None
         if not (folder / STATE).is_file():
             write_text(folder / RECIPE, plan.recipe)
             created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -64,7 +66,9 @@ def _default(plan: Plan, resume: bool) -> Path:
     if resume:
         same = [folder for folder in existing if is_run(folder) and _text(folder) == plan.recipe]
         if not same:
-            raise FolderError(f"There is no run of this recipe in {RUNS}/ to resume; leave out --resume, or name it with --out.")
+            raise FolderError(
+                f"There is no run of this recipe in {RUNS}/ to resume; leave out --resume, or name it with --out."
+            )
         return same[-1]
     return next(folder for folder in taken if not folder.exists())
 
@@ -78,7 +82,8 @@ def _refuse_or_clear(folder: Path, plan: Plan, *, resume: bool, force: bool) -> 
         _must_match(folder, plan)
     elif not force:
         raise FolderError(
-            f"{folder} exists already. Use --resume to go on with it, --force to replace it, or --out for another folder."
+            f"{folder} exists already. Use --resume to go on with it, --force to replace it, "
+            f"or --out for another folder."
         )
     elif not is_run(folder):
         raise FolderError(f"{folder} is not a run folder, so --force does not delete it; choose another --out.")

@@ -18,7 +18,6 @@ from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
 from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import (
-    STUDENT,
     TEACHER,
     Findings,
     assess,
@@ -28,7 +27,7 @@ from limbeck.run.assess import (
     header,
 )
 from limbeck.run.chains import BySeed, Chains, count_steps, folder_of, train_chains
-from limbeck.run.fits import Workshop, best_seed
+from limbeck.run.fits import STUDENT, Workshop, best_seed
 from limbeck.run.folder import open_folder, read_state
 from limbeck.run.plan import Plan
 from limbeck.run.ship import ship
@@ -235,9 +234,7 @@ def _report(
 def _write(folder: Path, report: dict[str, Any], findings: Findings, plan: Plan) -> None:
     """Write predictions, metrics and pages; report.json comes last and marks the run as finished."""
     for key, answers in findings.answers.items():
-        write_predictions(
-            folder / "predictions" / f"{key.replace('/', '-')}.parquet", key, answers, plan.data
-        )
+        write_predictions(folder / "predictions" / f"{key.replace('/', '-')}.parquet", key, answers, plan.data)
     records = [record for fits in findings.fits.values() for one in fits.values() for record in one.progress.history]
     write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
     text = json.dumps(report, indent=1, allow_nan=False)
@@ -249,4 +246,3 @@ def write_pages(folder: Path, report: Mapping[str, Any]) -> None:
     """Render report.html and report.md from the report alone."""
     write_text(folder / "report.html", render_html(report))
     write_text(folder / "report.md", render_markdown(report))
-

@@ -132,7 +132,7 @@ def open_data(section: DataSection) -> Data:
     """Open the data that a recipe's section describes."""
     size = section.size
     options = ReadOptions(
-        size=size if size is None or isinstance(size, int) else tuple(size),
+        size=size if size is None or isinstance(size, int) else (size[0], size[1]),
         channels=section.channels,
         resize=section.resize,
         background=section.background,
@@ -178,7 +178,10 @@ def resolve_controls(
         return tuple(possible), ()
     if not asked:
         return (), ()
-    reasons = {"self_training": "there is no sample without a label", "teacher_labels": "no term asks a teacher"}
+    reasons = {
+        "self_training": "there is no sample without a label",
+        "teacher_labels": "no term asks a teacher",
+    }
     notes = [f"The control {name} was left out: {reasons[name]}." for name in asked if name not in possible]
     return tuple(name for name in possible if name in {"labels", *asked}), tuple(notes)
 
@@ -198,9 +201,7 @@ def title_of(architecture: dict[str, Any]) -> str:
     return f"{name}({', '.join(f'{key}={value}' for key, value in options.items())})"
 
 
-def _model_plan(
-    choice: Choice, normalise: str | NormaliseSection, data: Data, source: str | None = None
-) -> ModelPlan:
+def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, source: str | None = None) -> ModelPlan:
     architecture = choice.model_dump(mode="json")
     return ModelPlan(
         build=lambda: build_choice_for(choice, data),
@@ -227,7 +228,8 @@ def _stage_plan(stage: StageSection) -> StagePlan:
 
 def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> TeacherPlan:
     if section.source is not None and section.source.startswith("run:"):
-        return TeacherPlan(_from_run(Path(expand(section.source).removeprefix("run:")), data), None)
+        return TeacherPlan(teacher_of_run(Path(expand(section.source).removeprefix("run:")), data), None)
+    assert section.model is not None  # the recipe has checked it
     model = _model_plan(section.model, section.normalise, data, section.source)
     if section.source is not None:
         return TeacherPlan(model, None)
@@ -238,14 +240,15 @@ def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Vi
     return TeacherPlan(model, Settings(**settings), section.labels, each, views)
 
 
-def _from_run(run: Path, data: Data) -> ModelPlan:
+def teacher_of_run(run: Path, data: Data) -> ModelPlan:
     """Return the teacher of an earlier run (or a model folder itself), its classes checked."""
     folder = run / "teacher" if (run / "teacher").is_dir() else run
     card = read_card(folder)
     if tuple(card["classes"]) != data.classes or tuple(card["shape"]) != data.shape:
         raise ModelError(
             f"The teacher in {folder} was made for samples {card['shape']} of the classes "
-            f"{_short(card['classes'])}; this data has samples {list(data.shape)} of the classes {_short(data.classes)}."
+            f"{_short(card['classes'])}; this data has samples {list(data.shape)} "
+            f"of the classes {_short(data.classes)}."
         )
     if card["architecture"] is None:
         raise ModelError(f"The teacher in {folder} is a Python class ({card['title']}); load it from Python instead.")

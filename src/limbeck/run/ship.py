@@ -14,9 +14,11 @@ from limbeck.data.dataset import Data
 from limbeck.evaluate.calibration import softmax
 from limbeck.evaluate.verdict import Verdict, judge
 from limbeck.export.bundle import write_bundle
-from limbeck.export.graph import Trace, export_graph, trace_graph
-from limbeck.export.parity import check_parity
+from limbeck.export.graph import export_graph
+from limbeck.export.manifest import GRAPH
 from limbeck.export.run_onnx import Session
+from limbeck.export.trace import Trace, trace_graph
+from limbeck.models.adapt import Adapted
 from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, metrics_of
 from limbeck.run.fits import Trained, best_seed
@@ -24,7 +26,6 @@ from limbeck.run.plan import Plan
 
 FOLDER = "export"
 PARITY_SAMPLES = 64
-PARITY_BATCHES = (1, 2, 7)
 
 
 def ship(
@@ -37,34 +38,51 @@ def ship(
 ) -> dict[str, Any]:
     """Write export/ and return the report's `export` section; control: the one the verdict is against."""
     data, best = plan.data, student[best_seed(student)]
-    kind, samples = kind_of(data), data.test.inputs[:PARITY_SAMPLES].cpu()
-    trace = trace_graph(best.model, shape=data.shape, kind=kind)
-    manifest = write_bundle(
-        folder / FOLDER,
-        model=best.model,
-        name=plan.name,
-        shape=data.shape,
-        kind=kind,
-        classes=data.classes,
-        temperature=best.temperature,
-        reading=reading_of(data),
-        source_hash=read_card(best.folder)["sha256"],
-        samples=samples,
-        extra={"seed": best.seed, "architecture": plan.student.title},
+    trace = trace_graph(best.model, shape=data.shape, kind=kind_of(data))
+    sha256 = read_card(best.folder)["sha256"]
+    manifest = write_student(
+        folder, plan, best.model, seed=best.seed, temperature=best.temperature, sha256=sha256, trace=trace
     )
-    path = folder / FOLDER / "student.onnx"
+    path = folder / FOLDER / GRAPH
     session = Session(path)
-    parity = check_parity(best.model, path, samples, batches=PARITY_BATCHES)
     answers = _answers_of_file(session, best.seed, data)
     section = {
-        "file": f"{FOLDER}/student.onnx",
-        **manifest["files"]["student.onnx"],
+        "file": f"{FOLDER}/{GRAPH}",
+        **manifest["files"][GRAPH],
         "metrics": metrics_of(answers, teacher, plan.evaluate),
-        **parity,
-        "latency_ms": session.latency(samples[:1].numpy(), threads=sorted({1, torch.get_num_threads()})),
+        **manifest["parity"],
+        "latency_ms": session.latency(data.pool.inputs[:1].cpu().numpy(), threads=sorted({1, torch.get_num_threads()})),
         "temperature": best.temperature,
     }
     return {"onnx": section, "int8": None, "verdict": _judge_files(plan, student, control, verdict, trace)}
+
+
+def write_student(
+    folder: Path,
+    plan: Plan,
+    model: Adapted,
+    *,
+    seed: int,
+    temperature: float,
+    sha256: str,
+    trace: Trace | None = None,
+) -> dict[str, Any]:
+    """Write the bundle of a student into a run folder and return its manifest; sha256: of its weights."""
+    data = plan.data
+    return write_bundle(
+        folder / FOLDER,
+        model=model,
+        name=plan.name,
+        shape=data.shape,
+        kind=kind_of(data),
+        classes=data.classes,
+        temperature=temperature,
+        reading=reading_of(data),
+        source_hash=sha256,
+        samples=data.pool.inputs[:PARITY_SAMPLES].cpu(),
+        extra={"seed": seed, "architecture": plan.student.title},
+        trace=trace,
+    )
 
 
 def kind_of(data: Data) -> Literal["image", "vector"]:
@@ -107,9 +125,7 @@ def _judge_files(
 
 
 def _correct(data: Data, one: Trained, trace: Trace, path: Path) -> Any:
-    export_graph(
-        one.model, path, shape=data.shape, kind=kind_of(data), temperature=one.temperature, trace=trace
-    )
+    export_graph(one.model, path, shape=data.shape, kind=kind_of(data), temperature=one.temperature, trace=trace)
     logits, _ = Session(path).logits_and_probabilities(data.test.inputs.cpu().numpy())
     return (logits.argmax(1) == data.test.labels.cpu().numpy()).astype(np.float64)
 

@@ -52,6 +52,8 @@ def load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError:
         return None
+    if metadata is None or not {"progress", "scalars"} <= metadata.keys():
+        return None
     for name, module in modules.items():
         module.load_state_dict(_below(tensors, f"{name}/"))
     _restore_optimizer(optimizer, tensors, json.loads(metadata["scalars"]))
@@ -59,9 +61,7 @@ def load_checkpoint(
     return _below(tensors, "best/"), json.loads(metadata["progress"])
 
 
-def _restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, float]
-) -> None:
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, float]) -> None:
     state: dict[int, dict[str, Any]] = {}
     for key, value in _below(tensors, "optimizer/").items():
         number, name = key.split("/", 1)

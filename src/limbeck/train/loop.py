@@ -131,9 +131,7 @@ def fit(
         for observer in observers:
             observer(record)
         if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            save_checkpoint(
-                checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress)
-            )
+            save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
             saved = time.monotonic()
     model.net.load_state_dict(best)
     model.eval()
@@ -149,7 +147,7 @@ def predict(model: Adapted, samples: Samples, rows: Tensor | None = None) -> Ten
     device = next(model.parameters()).device
     chunks = [
         model(samples.batch(part.to(samples.inputs.device)).inputs.to(device)).logits.float().cpu()
-        for part in rows.split(EVALUATION_BATCH)
+        for part in torch.split(rows, EVALUATION_BATCH)
     ]
     model.train(training)
     return torch.cat(chunks) if chunks else torch.zeros(0, model.classes)

@@ -29,7 +29,10 @@ class Order:
         self._passes = {number: self._permutation(number) for number in passes}
         pieces, showings = [], []
         for number in passes:
-            start, stop = max(positions[0] - number * count, 0), min(positions[-1] + 1 - number * count, count)
+            start, stop = (
+                max(positions[0] - number * count, 0),
+                min(positions[-1] + 1 - number * count, count),
+            )
             pieces.append(self._passes[number][start:stop])
             showings.append(torch.full((stop - start,), number))
         if len(pieces) == 1:

@@ -58,9 +58,10 @@ def build_optimizer(settings: Settings, parameters: Iterable[nn.Parameter]) -> t
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
             nesterov=settings.momentum > 0,
+            fused=True,
         )
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(trainable, lr=settings.lr, weight_decay=settings.weight_decay)
+    return kind(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
 def learning_rate(settings: Settings, step: int, total: int) -> float:

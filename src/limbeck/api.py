@@ -1,0 +1,211 @@
+"""The Python door: your own modules, your own data, the same run and report as the command line."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from rich.console import Console
+from torch import nn
+
+from limbeck.cli.progress import Bars
+from limbeck.data.dataset import Data
+from limbeck.data.views import Transform
+from limbeck.errors import ModelError
+from limbeck.models.adapt import Normalise
+from limbeck.models.weights import checksum, load_weights
+from limbeck.objectives import CrossEntropy, SoftLabels
+from limbeck.objectives.objective import Objective
+from limbeck.recipe.load import load_recipe
+from limbeck.run.device import pick_device
+from limbeck.run.pipeline import check, run
+from limbeck.run.plan import (
+    ModelPlan,
+    Plan,
+    StagePlan,
+    TeacherPlan,
+    plan_from_recipe,
+    resolve_controls,
+    teacher_of_run,
+    views_of,
+)
+from limbeck.run.result import Result, load
+from limbeck.train.settings import Settings
+
+Build = nn.Module | Callable[[], nn.Module]
+Normalisation = Literal["data", "none"] | tuple[Sequence[float], Sequence[float]]
+
+
+def distill(
+    teacher: nn.Module | str | Path | None,
+    student: Build,
+    data: Data,
+    *,
+    objective: Objective | None = None,
+    epochs: int = 20,
+    train: Settings | None = None,
+    seeds: int = 5,
+    seed: int = 0,
+    labels_per_class: int | None = None,
+    augment: Sequence[Transform] = (),
+    views: int | Literal["fresh"] = "fresh",
+    controls: Sequence[str] | None = None,
+    teacher_normalise: Normalisation = "none",
+    student_normalise: Normalisation = "data",
+    margin: float = 0.005,
+    name: str = "distill",
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    export: bool = True,
+    device: str = "auto",
+    progress: bool = True,
+) -> Result:
+    """Train a student on a teacher's knowledge, its controls without it, and return the finished run.
+
+    teacher: a trained module, or the folder of an earlier run. It is used as it is and gets pictures in 0..1
+    (or raw features); teacher_normalise is put in front of it: "none", "data" (mean and standard deviation of
+    the training samples), or (mean, std). student: a zero-argument factory such as a class or a lambda, which is
+    initialised anew for every seed, or a module, of which every seed gets a copy. Both may return logits
+    [B, C], a tuple, a dict, or an object with `.logits`. objective: by default 0.9 SoftLabels + 0.1
+    CrossEntropy. train: every setting of the fits; epochs is short for Settings(epochs=...). labels_per_class:
+    labels that student and controls may see. controls: names, None for all that make sense, () for none.
+    out: the folder, else runs/<name>; resume and force as on the command line.
+
+    Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
+    """
+    views_plan = views_of(augment, seed, views)
+    settings = train or Settings(epochs=epochs)
+    objective = objective or Objective([(0.9, SoftLabels()), (0.1, CrossEntropy())])
+    stages = (StagePlan("student", "scratch", objective, settings),)
+    chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
+    plan = Plan(
+        name=name,
+        seeds=tuple(range(seed, seed + seeds)),
+        data=data,
+        student=_student_plan(student, _normaliser(student_normalise, data)),
+        stages=stages,
+        teacher=None if teacher is None else _teacher_plan(teacher, teacher_normalise, data),
+        controls=chosen,
+        labels_per_class=labels_per_class,
+        views=views_plan,
+        margin=margin,
+        onnx=export,
+        notes=notes,
+    )
+    return _carry_out(_described(plan), out, resume, force, device, progress)
+
+
+def run_recipe(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+) -> Result:
+    """Carry out a recipe file, as `limbeck run` does; overrides: "a.b=value" settings."""
+    plan = plan_from_recipe(load_recipe(Path(recipe), overrides))
+    return _carry_out(plan, out, resume, force, device, progress)
+
+
+def _carry_out(plan: Plan, out: str | Path | None, resume: bool, force: bool, device: str, progress: bool) -> Result:
+    check(plan)
+    with Bars(Console(file=sys.stderr, quiet=not progress)) as bars:
+        folder = run(
+            plan,
+            out=None if out is None else Path(out),
+            resume=resume,
+            force=force,
+            device=pick_device(device),
+            watcher=bars,
+        )
+    result = load(folder)
+    model = plan.model(plan.student, result.report["models"]["student"]["best_seed"])
+    load_weights(model.net, folder / "student" / "model.safetensors")
+    return replace(result, model=model.eval())
+
+
+def _student_plan(student: Build, normalise: Normalise | None) -> ModelPlan:
+    if isinstance(student, nn.Module):
+        start = copy.deepcopy(student)
+        return ModelPlan(lambda: copy.deepcopy(start), None, _title(student), normalise, fresh=False)
+    if not callable(student):
+        raise ModelError(f"student expects a module or a factory without arguments, got {type(student).__name__}.")
+    made = _made(student)
+    return ModelPlan(student, None, _title(made), normalise)
+
+
+def _made(factory: Callable[[], object]) -> nn.Module:
+    try:
+        made = factory()
+    except TypeError as error:
+        raise ModelError(
+            f"student expects a factory without arguments, but calling it failed: {error}. "
+            f"Wrap it: lambda: MyModel(10)."
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise ModelError(f"The student's factory returned {type(made).__name__}; expected a torch.nn.Module.")
+    return made
+
+
+def _teacher_plan(teacher: nn.Module | str | Path, normalise: Normalisation, data: Data) -> TeacherPlan:
+    if isinstance(teacher, (str, Path)):
+        return TeacherPlan(teacher_of_run(Path(str(teacher).removeprefix("run:")), data), None)
+    if not isinstance(teacher, nn.Module):
+        raise ModelError(f"teacher expects a trained module or the folder of a run, got {type(teacher).__name__}.")
+    model = ModelPlan(lambda: copy.deepcopy(teacher), None, _title(teacher), _normaliser(normalise, data), fresh=False)
+    return TeacherPlan(model, None)
+
+
+def _normaliser(choice: Normalisation, data: Data) -> Normalise | None:
+    if choice == "none":
+        return None
+    if choice == "data":
+        return Normalise(*data.statistics())
+    if isinstance(choice, tuple) and len(choice) == 2:
+        return Normalise(*choice)
+    raise ModelError(f"normalisation expects 'data', 'none' or (mean, std), got {choice!r}.")
+
+
+def _title(module: nn.Module) -> str:
+    return type(module).__name__
+
+
+def _described(plan: Plan) -> Plan:
+    """Return the plan with the text that stands for its recipe; it decides whether a run may be resumed."""
+    stage = plan.stages[0]
+    teacher: dict[str, Any] | None = None
+    if plan.teacher is not None:
+        made = plan.model(plan.teacher.model, plan.seeds[0])
+        teacher = {"python": plan.teacher.model.title, "sha256": checksum(made.net)}
+    content = {
+        "name": plan.name,
+        "seed": plan.seeds[0],
+        "seeds": len(plan.seeds),
+        "data": {
+            "source": "python",
+            "from": plan.data.source,
+            "labels_per_class": plan.labels_per_class,
+            "augment": [str(transform) for transform in plan.views.transforms] if plan.views else [],
+            "views": plan.views.count if plan.views else None,
+        },
+        "teacher": teacher,
+        "student": {
+            "python": plan.student.title,
+            "new_weights_per_seed": plan.student.fresh,
+            "train": asdict(stage.settings),
+        },
+        "objective": stage.objective.describe(),
+        "controls": list(plan.controls),
+        "margin": plan.margin,
+        "export": {"onnx": plan.onnx},
+    }
+    return replace(plan, recipe=yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
