@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from limbeck.api import distill, run_recipe
+    from limbeck.data.contents import ReadOptions
     from limbeck.data.dataset import Data
     from limbeck.data.views import Flip, PerSample, Shift
     from limbeck.errors import Failure, LimbeckError, UserError
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "limbeck.api": ("distill", "run_recipe"),
+    "limbeck.data.contents": ("ReadOptions",),
     "limbeck.data.dataset": ("Data",),
     "limbeck.data.views": ("Flip", "PerSample", "Shift"),
     "limbeck.errors": ("Failure", "LimbeckError", "UserError"),
@@ -66,6 +68,7 @@ __all__ = [
     "Objective",
     "Outputs",
     "PerSample",
+    "ReadOptions",
     "Result",
     "Settings",
     "Shift",

@@ -24,15 +24,17 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """Return the temperature in 0.05..20 at which softmax(logits / T) has the least negative log-likelihood.
 
-    logits: [N, C]; labels: integers [N] in 0..C-1, of validation samples. With fewer than 50 rows the answer
-    is 1.0: so few samples are often all classified correctly, and then the best fit is a confidence without
-    bound. Guo et al. (2017), "On calibration of modern neural networks". Raises ValueError for shapes
+    logits: [N, C]; labels: integers [N] in 0..C-1, of validation samples. With fewer than 50 rows, or without
+    a single mistake among them, the answer is 1.0: where every sample is right the best fit is a confidence
+    without bound. Guo et al. (2017), "On calibration of modern neural networks". Raises ValueError for shapes
     or labels that do not fit.
     """
     exact: NDArray[np.float64] = np.asarray(logits, dtype=np.float64)
     labels = np.asarray(labels)
     _check(exact, labels)
     if len(labels) < FEWEST_ROWS:
+        return 1.0
+    if (exact.argmax(axis=1) == labels).all():
         return 1.0
     rows = np.arange(len(labels))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -196,9 +197,11 @@ def normaliser(choice: str | NormaliseSection, data: Data) -> Normalise | None:
 
 
 def title_of(architecture: dict[str, Any]) -> str:
-    """Return an architecture in one line, such as 'mlp(hidden=[32])'."""
+    """Return an architecture in one line without its defaults, such as 'mlp(hidden=[32])'."""
     (name, options), *_ = architecture.items()
-    return f"{name}({', '.join(f'{key}={value}' for key, value in options.items())})"
+    defaults = {key: p.default for key, p in inspect.signature(MODELS[name].__init__).parameters.items()}
+    told = [f"{key}={value}" for key, value in options.items() if not _equal(value, defaults.get(key))]
+    return f"{name}({', '.join(told)})" if told else name
 
 
 def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, source: str | None = None) -> ModelPlan:
@@ -274,6 +277,11 @@ def plan_from_card(card: dict[str, Any], folder: Path, data: Data) -> ModelPlan:
 def settings_as_json(settings: Settings) -> dict[str, Any]:
     """Return settings as JSON values."""
     return asdict(settings)
+
+
+def _equal(value: Any, default: Any) -> bool:
+    """Whether a JSON value is the default; lists equal tuples."""
+    return bool(value == (list(default) if isinstance(default, tuple) else default))
 
 
 def _short(classes: Sequence[str]) -> str:
