@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import ValidationError
 from rich.console import Console
 from torch import nn
 
 from limbeck.cli.progress import Bars
 from limbeck.data.dataset import Data
 from limbeck.data.views import Transform
-from limbeck.errors import ModelError
+from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
 from limbeck.models.weights import checksum, load_weights
 from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
 from limbeck.recipe.load import load_recipe
+from limbeck.recipe.mistakes import sentences
+from limbeck.recipe.model import TrainSection
 from limbeck.run.device import pick_device
 from limbeck.run.pipeline import check, run
 from limbeck.run.plan import (
@@ -80,7 +83,7 @@ def distill(
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
     views_plan = views_of(augment, seed, views)
-    settings = train or Settings(epochs=epochs)
+    settings = _checked(train or Settings(epochs=epochs), seeds)
     objective = objective or Objective([(0.9, SoftLabels()), (0.1, CrossEntropy())])
     stages = (StagePlan("student", "scratch", objective, settings),)
     chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
@@ -131,6 +134,17 @@ def _carry_out(plan: Plan, out: str | Path | None, resume: bool, force: bool, de
     model = plan.model(plan.student, result.report["models"]["student"]["best_seed"])
     load_weights(model.net, folder / "student" / "model.safetensors")
     return replace(result, model=model.eval())
+
+
+def _checked(settings: Settings, seeds: int) -> Settings:
+    """Return the settings if a recipe could have them, since a dataclass does not check its values."""
+    if seeds < 1:
+        raise UserError(f"seeds expects 1 or more, got {seeds}.")
+    try:
+        TrainSection.model_validate(asdict(settings))
+    except ValidationError as error:
+        raise RecipeError(sentences(error.errors(), {}), "train") from None
+    return settings
 
 
 def _student_plan(student: Build, normalise: Normalise | None) -> ModelPlan:
@@ -201,6 +215,7 @@ def _described(plan: Plan) -> Plan:
         "student": {
             "python": plan.student.title,
             "new_weights_per_seed": plan.student.fresh,
+            "sha256": None if plan.student.fresh else checksum(plan.model(plan.student, plan.seeds[0]).net),
             "train": asdict(stage.settings),
         },
         "objective": stage.objective.describe(),

@@ -13,7 +13,7 @@ from limbeck.errors import DiskError
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: a kill at any moment leaves the old content or the new, never half of it."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     with reporting_disk_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,6 +25,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def delete(path: Path) -> None:
+    """Delete a file, if it is there, and what a killed write of it has left beside its place."""
+    path.unlink(missing_ok=True)
+    _partial(path).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,3 +53,7 @@ def reporting_disk_errors(path: Path) -> Iterator[None]:
                 f"{path} cannot be written ({error.strerror}); choose another folder with --out."
             ) from error
         raise
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")

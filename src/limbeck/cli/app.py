@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from limbeck.errors import DiskError, LimbeckError
+from limbeck.errors import LimbeckError, UserError
 
 if TYPE_CHECKING:
     from limbeck.recipe.model import Recipe
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="limbeck",
     help="Turn a large model into a small one that can be shipped, and prove what that cost.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,6 +32,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 console = Console(stderr=True)
+UsageError: Any = typer.BadParameter.__base__  # of every mistake in the arguments; typer gives it no public name
+INTERRUPTED = 130
 
 Out = Annotated[Path | None, typer.Option(help="The run folder; otherwise runs/NAME, runs/NAME-2, ...")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
@@ -46,21 +47,34 @@ Set = Annotated[
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if len(sys.argv) < 2:
+        sys.argv.append("--help")
     try:
-        app()
+        code = app(standalone_mode=False)
     except LimbeckError as error:
-        console.print(f"[bold red]Error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print("Stopped. A run goes on where it was with --resume.", highlight=False)
-        sys.exit(130)
+        _complain(str(error))
+        code = error.exit_code
+    except UsageError as error:
+        message = error.format_message()
+        _complain(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {_name_of(error)} --help.")
+        code = error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = 1
     except OSError as error:
-        sentence = DiskError(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
-        console.print(f"[bold red]Error:[/bold red] {escape(str(sentence))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        code = 1
+    if code == INTERRUPTED:
+        console.print("Stopped. A run goes on where it was with --resume.", highlight=False)
+    sys.exit(code)
+
+
+def _complain(sentence: str) -> None:
+    console.print(f"[bold red]Error:[/bold red] {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
+def _name_of(error: Any) -> str:
+    return error.ctx.command_path if error.ctx is not None else "limbeck"
 
 
 def _version(wanted: bool) -> None:
@@ -152,10 +166,10 @@ def predict(
     for line in answer(bundle, files, top=top):
         if "error" in line:
             failed = True
-            console.print(f"[bold red]Error:[/bold red] {escape(str(line['error']))}", highlight=False, soft_wrap=True)
+            _complain(str(line["error"]))
         print(json.dumps(line, ensure_ascii=False), flush=True)
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(UserError.exit_code)
 
 
 @app.command(epilog="Example: limbeck report runs/demo")
@@ -173,7 +187,7 @@ def report(
     _print(found, as_json, runs_table)
 
 
-@app.command()
+@app.command(epilog="Example: limbeck methods --json")
 def methods(as_json: Json = False) -> None:
     """List the terms that an objective may have."""
     from limbeck.cli.tables import listing_table
@@ -182,7 +196,7 @@ def methods(as_json: Json = False) -> None:
     _print(terms(), as_json, listing_table)
 
 
-@app.command()
+@app.command(epilog="Example: limbeck models --json")
 def models(as_json: Json = False) -> None:
     """List the architectures that a recipe may name."""
     from limbeck.cli.tables import listing_table
@@ -209,7 +223,13 @@ def _run(recipe: Recipe, out: Path | None, resume: bool, force: bool, device: st
         return
     Console(stderr=True).print(report_table(found))
     if found["verdict"] is not None:
-        console.print(escape(found["verdict"]["sentence"]), highlight=False)
+        soft = found["verdict"]["over_teacher_labels"]
+        for sentence in (
+            found["verdict"]["sentence"],
+            *([soft["sentence"]] if soft else []),
+            *found["verdict"]["notes"],
+        ):
+            console.print(escape(sentence), highlight=False)
     print(folder / "report.html")
 
 

@@ -58,7 +58,7 @@ def write_recipe(folder: Path, out: Path | None, force: bool) -> Path:
     """
     root = folder / "train" if (folder / "train").is_dir() else folder
     counts = _count(folder, root)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._") or "photos"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name)[:80].strip("-._") or "photos"
     target = out or Path(f"{name}.yaml")
     if target.exists() and not force:
         raise FolderError(f"{target} exists already; use --force to replace it or --out for another file.")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from types import FunctionType
 from typing import Literal, TypeVar
 
 import torch
@@ -48,6 +49,11 @@ class Transform(ABC):
 
     draws: int
     """R, how many uniform numbers it needs for each sample."""
+
+    def __str__(self) -> str:
+        """Return the name with its settings, such as 'shift(pixels=1)': what recipe and report say."""
+        settings = ", ".join(f"{name}={value}" for name, value in vars(self).items())
+        return f"{type(self).__name__.lower()}({settings})"
 
     @abstractmethod
     def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
@@ -103,6 +109,11 @@ class PerSample(Transform):
 
     def __init__(self, transform: Callable[[Tensor, torch.Generator], Tensor]) -> None:
         self.transform = transform
+
+    def __str__(self) -> str:
+        """Return the name of the function, whose address must not decide whether a run may be resumed."""
+        named = self.transform if isinstance(self.transform, FunctionType) else type(self.transform)
+        return f"persample({named.__name__})"
 
     def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
         """Transform inputs [B, ...] one by one; 48 bits of numbers seed the generator of each."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from limbeck.errors import RecipeError, did_you_mean
+from limbeck.recipe.mistakes import Place, dotted, sentences
 from limbeck.recipe.model import Recipe
 
-Place = tuple[Hashable, ...]
+LARGEST = 10_000  # values in a recipe, each alias counted wherever it is used
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -41,7 +40,7 @@ def parse_recipe(text: str, overrides: Sequence[str] = (), *, source: str = "rec
         recipe: Recipe | None = Recipe.model_validate(content)
     except ValidationError as error:
         recipe = None
-        mistakes += [_sentence(detail, lines) for detail in error.errors()]
+        mistakes += sentences(error.errors(), lines)
     if mistakes or recipe is None:
         raise RecipeError(mistakes, source)
     return recipe
@@ -56,17 +55,43 @@ def dump_recipe(recipe: Recipe) -> str:
 def _read_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Place, int], list[str]]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        if _is_too_large(node):
+            raise RecipeError([f"it has more than {LARGEST:,} values, aliases (*name) followed."], source)
+        content = _own(yaml.safe_load(text))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise RecipeError([f"{where}this is not YAML: {problem}."], source) from None
+    except ValueError as error:
+        raise RecipeError([f"one of its values cannot be read: {error}; put it in quotes."], source) from None
+    except RecursionError:
+        raise RecipeError(["it is nested too deeply to be a recipe."], source) from None
     if not isinstance(content, dict):
         raise RecipeError(["expected keys such as data:, teacher:, student: and objective:; found none."], source)
     lines: dict[Place, int] = {}
     mistakes = list(_walk(node, (), lines))
     return content, lines, mistakes
+
+
+def _is_too_large(node: yaml.Node | None) -> bool:
+    """Whether a document holds too many values; one whose aliases contain themselves has no end."""
+    waiting, seen = [node], 0
+    while waiting and seen <= LARGEST:
+        one = waiting.pop()
+        seen += 1
+        if isinstance(one, yaml.MappingNode):
+            waiting += [part for pair in one.value for part in pair]
+        elif isinstance(one, yaml.SequenceNode):
+            waiting += one.value
+    return seen > LARGEST
+
+
+def _own(value: Any) -> Any:
+    """Return a copy in which every alias has a value of its own, so that --set changes one place alone."""
+    if isinstance(value, dict):
+        return {key: _own(inner) for key, inner in value.items()}
+    return [_own(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iterator[str]:
@@ -75,7 +100,7 @@ def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iter
         for key, value in node.value:
             inner = (*place, str(key.value))
             if inner in lines:
-                yield f"{_dotted(inner)} (line {key.start_mark.line + 1}): given twice; first on line {lines[inner]}."
+                yield f"{dotted(inner)} (line {key.start_mark.line + 1}): given twice; first on line {lines[inner]}."
             lines[inner] = key.start_mark.line + 1
             yield from _walk(value, inner, lines)
     elif isinstance(node, yaml.SequenceNode):
@@ -92,7 +117,7 @@ def _apply(content: dict[str, Any], override: str) -> str | None:
         return f"--set {override}: expected key.key=value, such as student.train.lr=0.001."
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return f"--set {override}: the value is not YAML."
     target: Any = content
     for number, key in enumerate(keys):
@@ -103,10 +128,11 @@ def _apply(content: dict[str, Any], override: str) -> str | None:
                 names = ", ".join(_names(target))
                 return f"--set {override}: {'.'.join(keys[:number])} has no {key!r}; there is {names}."
             target, place = found
-            if last and isinstance(target, dict):
+            if last and place is None:
+                return f"--set {override}: expected a key of {path.strip()} too, such as {path.strip()}.train."
+            if last:
                 target[place] = value
-                return None
-            if place is not None and isinstance(target, dict):
+            elif place is not None:
                 target = _open(target, place)
         elif last:
             target[key] = value
@@ -143,57 +169,3 @@ def _named(items: list[Any], key: str) -> tuple[dict[str, Any], str | None] | No
 def _names(items: list[Any]) -> Iterator[str]:
     for item in items:
         yield str(item.get("name", next(iter(item), "?")) if isinstance(item, dict) else item)
-
-
-def _sentence(detail: ErrorDetails, lines: dict[Place, int]) -> str:
-    place = tuple(str(part) if not isinstance(part, int) else part for part in detail["loc"])
-    place = tuple(part for part in place if not _is_branch(part))
-    where = _dotted(place) or "recipe"
-    line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), None)
-    if line is not None:
-        where += f" (line {line})"
-    if detail["type"] == "extra_forbidden":
-        return f"{where}: unknown key.{_suggestion(place)}"
-    if detail["type"] == "missing":
-        return f"{where}: missing, and it has no default."
-    message = detail["msg"].removeprefix("Value error, ")
-    message = re.sub(r"^(Input|Value|Tuple|List|String|Dictionary) should (be|match|have)", _expected, message)
-    got = "" if "got" in message or isinstance(detail["input"], (dict, list)) else f", got {detail['input']!r}"
-    return f"{where}: {message}{got}."
-
-
-def _expected(found: re.Match[str]) -> str:
-    return {"be": "expected", "match": "expected text that matches", "have": "expected"}[found.group(2)]
-
-
-def _is_branch(part: Hashable) -> bool:
-    """Whether a part of pydantic's location names a branch of a union, not a key of the recipe."""
-    return isinstance(part, str) and bool(re.search(r"[\[\]()]|^(int|str|float|constrained-\w+|\w+Section)$", part))
-
-
-def _dotted(place: Place) -> str:
-    return ".".join(str(part) for part in place)
-
-
-def _suggestion(place: Place) -> str:
-    known = list(_keys_at(place[:-1]))
-    return did_you_mean(str(place[-1]), known) or (f" Known here: {', '.join(known)}." if known else "")
-
-
-def _keys_at(place: Place) -> Iterator[str]:
-    """Yield the keys that the recipe knows at a place."""
-    kinds: list[type[BaseModel]] = [Recipe]
-    for part in place:
-        if isinstance(part, int):
-            continue
-        fields = [kind.model_fields[str(part)] for kind in kinds if str(part) in kind.model_fields]
-        kinds = [model for field in fields for model in _models_in(field.annotation)]
-    for kind in kinds:
-        yield from (field.alias or name for name, field in kind.model_fields.items())
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _models_in(inner)

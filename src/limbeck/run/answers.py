@@ -67,7 +67,7 @@ def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, .
         ece = bootstrap(metrics.expected_calibration_error, answers.probabilities, answers.labels)
         found["ece"] = entry(ece, False)
     if teacher is not None and teacher is not answers and "agreement" in evaluate:
-        pairs = list(zip(answers.probabilities, _per_seed(teacher, len(answers.seeds)), strict=True))
+        pairs = list(zip(answers.probabilities, _per_seed(teacher, answers.seeds), strict=True))
         same = np.stack([metrics.agreement(mine, theirs) for mine, theirs in pairs])
         flips = np.stack([metrics.negative_flips(mine, theirs, answers.labels) for mine, theirs in pairs])
         found["agreement"], found["negative_flips"] = entry(rate(same), True), entry(rate(flips), False)
@@ -110,8 +110,8 @@ def write_predictions(path: Path, name: str, answers: Answers, data: Data) -> No
         partial.replace(path)
 
 
-def _per_seed(teacher: Answers, seeds: int) -> Floats:
-    """Return the teacher's probabilities for each of the student's seeds [S, N, C]."""
-    if len(teacher.seeds) == seeds:
-        return teacher.probabilities
-    return np.broadcast_to(teacher.probabilities, (seeds, *teacher.probabilities.shape[1:]))
+def _per_seed(teacher: Answers, seeds: tuple[int, ...]) -> Floats:
+    """Return the probabilities of each seed's own teacher, or of the one they share, [S, N, C]."""
+    if len(teacher.seeds) == 1:
+        return np.broadcast_to(teacher.probabilities, (len(seeds), *teacher.probabilities.shape[1:]))
+    return teacher.probabilities[[teacher.seeds.index(seed) for seed in seeds]]

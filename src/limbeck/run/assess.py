@@ -21,6 +21,7 @@ from limbeck.run.pictures import curves, disagreements
 from limbeck.run.plan import Plan, StagePlan
 
 SCHEMA = 1
+FEW_STEPS = 100
 TEACHER = "teacher"
 TITLES = {
     "labels": "labels only",
@@ -54,7 +55,7 @@ def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
     for stage in plan.stages:
         for role, fits in chains.fits[stage.name].items():
             known = next((key for key, other in findings.fits.items() if other == fits), None)
-            key = known or key_of(plan, stage, role)
+            key = known or _key_of(plan, chains, stage, role)
             if known is None:
                 kind = "control" if role != STUDENT else "student" if stage is plan.stages[-1] else "stage"
                 _add(findings, key, kind, role, fits, plan)
@@ -65,11 +66,10 @@ def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
     return findings
 
 
-def key_of(plan: Plan, stage: StagePlan, role: str) -> str:
-    """Return a model's key in the report: plain for the last stage, with the stage's name before."""
-    if stage is plan.stages[-1]:
-        return role
-    return stage.name if role == STUDENT else f"{stage.name}/{role}"
+def _key_of(plan: Plan, chains: Chains, stage: StagePlan, role: str) -> str:
+    """Return a model's key in the report: its role where the last stage has it, else the stage's name and role."""
+    last = chains.fits[plan.stages[-1].name]
+    return role if chains.fits[stage.name][role] == last[role] else f"{stage.name}/{role}"
 
 
 def describe_models(plan: Plan, findings: Findings) -> dict[str, Any]:
@@ -150,8 +150,23 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         teacher=None if teacher is None else teacher.correct if len(teacher.seeds) > 1 else teacher.correct[0],
         teacher_labels=findings.answers[hard].correct if hard else None,
         margin=plan.margin,
-        notes=[*_whose_labels(plan), *_same_start(plan), *_weak_teacher(findings, free)],
+        notes=[
+            *_short_training(stage, findings.fits[keys[STUDENT]]),
+            *_whose_labels(plan),
+            *_same_start(plan),
+            *_weak_teacher(findings, free),
+        ],
     )
+
+
+def _short_training(stage: StagePlan, fits: BySeed) -> list[str]:
+    steps = max(one.progress.step for one in fits.values())
+    if steps >= FEW_STEPS:
+        return []
+    return [
+        f"Stage {stage.name} took only {steps} optimizer steps of {stage.settings.batch_size} samples: more epochs or "
+        f"a smaller batch_size may change the picture."
+    ]
 
 
 def _validation(fits: BySeed) -> float:
@@ -226,9 +241,10 @@ def _describe(
 
 
 def _title(role: str, name: str, key: str) -> str:
+    stage = key.rpartition("/")[0]
     if role == "control":
-        return TITLES[name]
-    return {"teacher": "teacher", "student": "student"}.get(role, f"stage {key}")
+        return f"{TITLES[name]}, stage {stage}" if stage else TITLES[name]
+    return f"stage {stage}" if role == "stage" else role
 
 
 def _confusion(answers: Answers, classes: int) -> list[list[int]]:

@@ -31,13 +31,15 @@ def train_chains(workshop: Workshop, teachers: dict[int, Teacher | None]) -> Cha
     """Train student and controls through every stage of the plan; teachers: by seed."""
     plan, chains = workshop.plan, Chains()
     known: dict[str, Trained] = {}
+    keys: dict[tuple[str, str, int], str] = {}
     for stage in plan.stages:
         roles = chains.fits.setdefault(stage.name, {})
         for seed in plan.seeds:
             for role in (STUDENT, *plan.controls):
                 student = None if role == STUDENT else roles[STUDENT][seed]
                 labeller = roles["labels"][seed] if role == "self_training" else None
-                key = _key(plan, stage, role, seed, student)
+                steps = None if student is None else student.progress.step
+                key = keys[stage.name, role, seed] = _key(stage, role, seed, steps, keys)
                 if key not in known:
                     known[key] = workshop.train_stage(
                         stage, role, seed,
@@ -57,23 +59,24 @@ def folder_of(folder: Path, plan: Plan, stage: StagePlan, role: str) -> Path:
 
 def count_steps(plan: Plan, per_stage: dict[str, int]) -> int:
     """Return the optimizer steps of student and controls together; per_stage: of one fit of each stage."""
-    keys = {
-        _key(plan, stage, role, seed, None): per_stage[stage.name]
-        for stage in plan.stages
-        for seed in plan.seeds
-        for role in (STUDENT, *plan.controls)
-    }
-    return sum(keys.values())
+    keys: dict[tuple[str, str, int], str] = {}
+    steps: dict[str, int] = {}
+    for stage in plan.stages:
+        for seed in plan.seeds:
+            for role in (STUDENT, *plan.controls):
+                key = keys[stage.name, role, seed] = _key(stage, role, seed, None, keys)
+                steps[key] = per_stage[stage.name]
+    return sum(steps.values())
 
 
-def _key(plan: Plan, stage: StagePlan, role: str, seed: int, student: Trained | None) -> str:
-    """Return what decides the result of a fit, apart from what all fits of a run share."""
+def _key(stage: StagePlan, role: str, seed: int, steps: int | None, earlier: dict[tuple[str, str, int], str]) -> str:
+    """Return what decides the result of a fit, apart from what all fits of a run share.
+
+    steps: those of the student, which a control follows; earlier: the keys of the stages before.
+    """
     own = f"{role}|{seed}|{stage.settings}|{objective_of(stage, role).describe()}|{stage.objective.uses_unlabelled}"
-    if stage.settings.patience is not None and student is not None:
-        own += f"|{student.progress.step}"
+    if stage.settings.patience is not None and steps is not None:
+        own += f"|{steps}"
     if role == STUDENT:
         own += f"|{stage.name}"
-    if stage.start == "scratch":
-        return own
-    before = next(other for other in plan.stages if other.name == stage.start)
-    return f"{_key(plan, before, role, seed, None)} > {own}"
+    return own if stage.start == "scratch" else f"{earlier[stage.start, role, seed]} > {own}"

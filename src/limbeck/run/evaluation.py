@@ -6,19 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
+from limbeck.data.combine import take
 from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions, open_source
-from limbeck.errors import DataError, FolderError, ModelError
+from limbeck.errors import DataError, FolderError
 from limbeck.evaluate.calibration import softmax
 from limbeck.export.manifest import check_file, find_bundle, read_manifest
 from limbeck.export.run_onnx import Session
+from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
 from limbeck.run.answers import Answers, metrics_of
 from limbeck.run.folder import RECIPE, is_run
 from limbeck.run.plan import expand, open_data
 from limbeck.run.reload import load_model
+from limbeck.run.result import read_report
 from limbeck.train.loop import predict
 
 EVALUATED = ("calibration", "agreement")
@@ -36,7 +40,7 @@ def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
     if source is None:
         raise FolderError(f"{bundle} is a bundle without data; name some with --data, such as --data folder:photos.")
     manifest = read_manifest(bundle)
-    samples = _samples(source, manifest["classes"], manifest["input"])
+    samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"])
     logits, _ = Session(check_file(bundle, "student.onnx", manifest)).logits_and_probabilities(samples.inputs.numpy())
     answers = Answers(softmax(logits)[None], (0,), samples.labels.numpy())
     return {"student.onnx": metrics_of(answers, None, EVALUATED)}
@@ -45,9 +49,8 @@ def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
 def _evaluate_run(run: Path, source: str | None) -> dict[str, Any]:
     names = {"teacher": run / "teacher", "student": run / "student"}
     names |= {path.name: path for path in sorted((run / "controls").glob("*"))}
+    read_report(run)
     models = {name: load_model(path) for name, path in names.items() if (path / "model.json").is_file()}
-    if not models:
-        raise ModelError(f"{run} holds no finished model yet; go on with it by --resume.")
     samples = _test_of(run) if source is None else _other(run, source)
     asked = {
         name: Answers(softmax(predict(model, samples).numpy())[None], (0,), samples.labels.numpy())
@@ -64,16 +67,15 @@ def _test_of(run: Path) -> Samples:
 
 
 def _other(run: Path, source: str) -> Samples:
-    import json
-
-    card = json.loads((run / "student" / "model.json").read_text(encoding="utf-8"))
+    card = read_card(run / "student")
     reading = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8")).get("data", {})
     shape = card["shape"]
     wanted = {"size": shape[1:], "channels": "grey" if shape[0] == 1 else "rgb"} if len(shape) == 3 else {}
-    return _samples(source, card["classes"], {**reading, **wanted})
+    return _samples(source, card["classes"], {**reading, **wanted}, shape)
 
 
-def _samples(source: str, classes: list[str], reading: dict[str, Any]) -> Samples:
+def _samples(source: str, classes: list[str], reading: dict[str, Any], shape: list[int]) -> Samples:
+    """Return the labelled samples of a source, numbered as the model's classes are."""
     size = reading.get("size")
     options = ReadOptions(
         size=tuple(size) if size else None,
@@ -86,6 +88,11 @@ def _samples(source: str, classes: list[str], reading: dict[str, Any]) -> Sample
     unknown = [name for name in found.classes if name not in classes]
     if unknown:
         raise DataError(f"{source} has the class {unknown[0]!r}, which the model does not know.")
-    lookup = np.array([classes.index(name) for name in found.classes])
-    labels = samples.labels.numpy()
-    return Samples(samples.inputs, samples.labels.new_tensor(np.where(labels >= 0, lookup[labels], -1)), samples.ids)
+    samples = take(samples, np.flatnonzero(samples.labels.numpy() >= 0))
+    if not len(samples) or list(samples.shape) != list(shape):
+        raise DataError(
+            f"{source} has {len(samples)} labelled samples of shape {list(samples.shape)}; the model expects some, of "
+            f"shape {list(shape)}."
+        )
+    lookup = torch.tensor([classes.index(name) for name in found.classes])
+    return Samples(samples.inputs, lookup[samples.labels], samples.ids)

@@ -10,14 +10,16 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from limbeck.data.samples import Samples
 from limbeck.evaluate.calibration import fit_temperature
-from limbeck.files import write_text
+from limbeck.files import delete, reporting_disk_errors, write_text
 from limbeck.knowledge.memory import remember
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import WEIGHTS, load_weights, read_card, save_weights
@@ -29,9 +31,11 @@ from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train.loop import Budget, Lesson, Progress, fit, predict
 from limbeck.train.settings import Settings
+from limbeck.types import Record
 
 FIT = "fit.json"
 CHECKPOINT = "checkpoint.safetensors"
+METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
 STUDENT = "student"
 
@@ -57,6 +61,16 @@ class Workshop:
     watcher: Watcher
     device: torch.device
 
+    @cached_property
+    def pool(self) -> Samples:
+        """The training pool where training takes place."""
+        return self.plan.data.pool.to(self.device)
+
+    def log(self, record: Record) -> None:
+        """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
+        with reporting_disk_errors(self.folder), (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+
     def train_teacher(self, seed: int) -> Trained | None:
         """Return the teacher of a seed, trained when the plan says so; None when there is none."""
         plan = self.plan.teacher
@@ -70,7 +84,7 @@ class Workshop:
         if plan.settings is None:
             return self._as_it_is(plan.model, model, folder, seed, labels)
         rows = self._rows(labels, labelled_only=True)
-        lesson = Lesson(self._pool(), rows, self._validation(labels), labels, plan.views)
+        lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views)
         objective = Objective([(1.0, CrossEntropy())])
         budget = _budget(plan.settings, len(rows))
         return self._fit(folder, "teacher", seed, model, plan.model, objective, lesson, plan.settings, budget)
@@ -104,7 +118,7 @@ class Workshop:
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
-        lesson = Lesson(self._pool(), rows, validation, labels, plan.views)
+        lesson = Lesson(self.pool, rows, validation, labels, plan.views)
         needed = teacher if objective.needs else None
         trained = self._fit(
             folder, role, seed, model, plan.student, objective, lesson, stage.settings, budget, teacher=needed
@@ -116,7 +130,7 @@ class Workshop:
         if trained is None:
             return None
         model = copy.deepcopy(trained.model).to(self.device)
-        return remember(ModuleTeacher(model), self._pool(), self.plan.views)
+        return remember(ModuleTeacher(model), self.pool, self.plan.views)
 
     def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
         """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""
@@ -147,7 +161,7 @@ class Workshop:
                 settings = _without_patience(settings)
             progress = fit(
                 model, objective, lesson, settings, budget, teacher=teacher, seed=seed, name=name,
-                device=self.device, checkpoint=folder / CHECKPOINT, observers=[self.watcher.record],
+                device=self.device, checkpoint=folder / CHECKPOINT, observers=[self.watcher.record, self.log],
             )  # fmt: skip
             model.cpu()
             temperature = self._temperature(model, lesson)
@@ -155,7 +169,7 @@ class Workshop:
             description = {"objective": objective.describe(), "settings": settings_as_json(settings)}
             found = {**description, "progress": asdict(progress), "temperature": temperature}
             write_text(folder / FIT, json.dumps(found))
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        delete(folder / CHECKPOINT)
         self.watcher.done(name, progress.step)
         return Trained(model, folder, progress, seed, temperature, progress.step)
 
@@ -200,9 +214,6 @@ class Workshop:
     def _validation(self, labels: Tensor) -> Tensor:
         rows = self.plan.data.validation
         return rows[labels[rows] >= 0]
-
-    def _pool(self) -> Any:
-        return self.plan.data.pool if self.device.type == "cpu" else self.plan.data.pool.to(self.device)
 
 
 def objective_of(stage: StagePlan, role: str) -> Objective:

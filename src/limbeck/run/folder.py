@@ -19,6 +19,7 @@ from limbeck.run.plan import Plan
 
 RECIPE = "recipe.yaml"
 STATE = "state.json"
+REPORT = "report.json"
 LOCK = ".lock"
 RUNS = Path("runs")
 
@@ -31,7 +32,7 @@ def open_folder(plan: Plan, *, out: Path | None, resume: bool, force: bool) -> I
     resume nor force was asked for, or when it holds another run.
     """
     folder = out if out is not None else _default(plan, resume)
-    _refuse_or_clear(folder, plan, resume=resume, force=force)
+    _refuse(folder, plan, resume=resume, force=force)
     with reporting_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("w")
@@ -42,6 +43,8 @@ def open_folder(plan: Plan, *, out: Path | None, resume: bool, force: bool) -> I
             raise FolderError(
                 f"{folder} is in use by another limbeck process; wait for it or choose another --out."
             ) from None
+        if force and not resume:
+            _clear(folder)
         if not (folder / STATE).is_file():
             write_text(folder / RECIPE, plan.recipe)
             created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -73,7 +76,7 @@ def _default(plan: Plan, resume: bool) -> Path:
     return next(folder for folder in taken if not folder.exists())
 
 
-def _refuse_or_clear(folder: Path, plan: Plan, *, resume: bool, force: bool) -> None:
+def _refuse(folder: Path, plan: Plan, *, resume: bool, force: bool) -> None:
     if folder.is_file():
         raise FolderError(f"{folder} is a file; --out expects a folder.")
     if not folder.is_dir() or _is_blank(folder):
@@ -87,9 +90,17 @@ def _refuse_or_clear(folder: Path, plan: Plan, *, resume: bool, force: bool) -> 
         )
     elif not is_run(folder):
         raise FolderError(f"{folder} is not a run folder, so --force does not delete it; choose another --out.")
-    else:
-        with reporting_disk_errors(folder):
-            shutil.rmtree(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Empty a run folder: the report first, what makes it a run folder last, so that a kill leaves no false one."""
+    order = {REPORT: 0, STATE: 2, RECIPE: 3}
+    with reporting_disk_errors(folder):
+        for path in sorted(folder.iterdir(), key=lambda path: order.get(path.name, 1)):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
 
 
 def _is_blank(folder: Path) -> bool:

@@ -27,8 +27,8 @@ from limbeck.run.assess import (
     header,
 )
 from limbeck.run.chains import BySeed, Chains, count_steps, folder_of, train_chains
-from limbeck.run.fits import STUDENT, Workshop, best_seed
-from limbeck.run.folder import open_folder, read_state
+from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed
+from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.plan import Plan
 from limbeck.run.ship import ship
 from limbeck.run.surroundings import environment, peak_memory_mib
@@ -36,8 +36,6 @@ from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.types import Knowledge
-
-REPORT = "report.json"
 
 
 def run(
@@ -235,8 +233,13 @@ def _write(folder: Path, report: dict[str, Any], findings: Findings, plan: Plan)
     """Write predictions, metrics and pages; report.json comes last and marks the run as finished."""
     for key, answers in findings.answers.items():
         write_predictions(folder / "predictions" / f"{key.replace('/', '-')}.parquet", key, answers, plan.data)
-    records = [record for fits in findings.fits.values() for one in fits.values() for record in one.progress.history]
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    records = [
+        {**record, "model": key}
+        for key, fits in findings.fits.items()
+        for one in fits.values()
+        for record in one.progress.history
+    ]
+    write_text(folder / METRICS, "".join(json.dumps(record) + "\n" for record in records))
     text = json.dumps(report, indent=1, allow_nan=False)
     write_pages(folder, json.loads(text))
     write_text(folder / REPORT, text)

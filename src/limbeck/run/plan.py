@@ -16,12 +16,13 @@ from torch import nn
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Transform, Views
-from limbeck.errors import DataError, ModelError
+from limbeck.errors import DataError, ModelError, UserError, did_you_mean
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
 from limbeck.objectives.objective import Objective
 from limbeck.recipe.load import dump_recipe
 from limbeck.recipe.model import (
+    CONTROLS,
     MODELS,
     TERMS,
     TRANSFORMS,
@@ -52,10 +53,17 @@ class ModelPlan:
     def make(self, classes: int, seed: int) -> Adapted:
         """Return a model with the starting weights of a seed."""
         torch.manual_seed(seed)
-        net = self.build()
+        net = self._net()
         if self.weights is not None:
             load_weights(net, self.weights)
         return Adapted(net, classes=classes, normalise=self.normalise)
+
+    def _net(self) -> nn.Module:
+        try:
+            return self.build()
+        except (RuntimeError, MemoryError, OverflowError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"{self.title} cannot be built: {reason}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +187,9 @@ def resolve_controls(
         return tuple(possible), ()
     if not asked:
         return (), ()
+    for name in asked:
+        if name not in CONTROLS:
+            raise UserError(f"controls expects {', '.join(CONTROLS)}, got {name!r}.{did_you_mean(name, CONTROLS)}")
     reasons = {
         "self_training": "there is no sample without a label",
         "teacher_labels": "no term asks a teacher",

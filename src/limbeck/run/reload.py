@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from limbeck.errors import ModelError
 from limbeck.models.adapt import Adapted, Normalise
@@ -10,21 +13,14 @@ from limbeck.models.weights import WEIGHTS, load_weights, read_card
 from limbeck.recipe.model import MODELS
 
 
-def load_model(folder: Path) -> Adapted:
+def load_model(folder: Path, net: nn.Module | None = None) -> Adapted:
     """Return the model of a folder such as RUN/student, in evaluation mode, its weights checked by hash.
 
-    Raises ModelError when there is none, when its architecture is not of the zoo, or when the weights differ.
+    net: a module that takes the weights, for an architecture that is not of the zoo. Raises ModelError when there
+    is no model, when its architecture is not of the zoo and no net is given, or when the weights differ.
     """
     card = read_card(folder)
-    if card["architecture"] is None:
-        raise ModelError(
-            f"{folder} holds {card['title']}, an architecture of your own; build it in Python and load "
-            f"{WEIGHTS} with safetensors, or use the exported file in export/."
-        )
-    (name, options), *_ = card["architecture"].items()
-    if name not in MODELS:
-        raise ModelError(f"{folder} names the architecture {name!r}, which this version does not have.")
-    net = MODELS[name](card["shape"], len(card["classes"]), **options)
+    net = _build(folder, card) if net is None else net
     load_weights(net, folder / WEIGHTS, expected=card["sha256"])
     normalise = card["normalise"]
     model = Adapted(
@@ -33,3 +29,17 @@ def load_model(folder: Path) -> Adapted:
         normalise=Normalise(normalise["mean"], normalise["std"]) if normalise else None,
     )
     return model.eval()
+
+
+def _build(folder: Path, card: dict[str, Any]) -> nn.Module:
+    """Return a net of the zoo with new weights."""
+    if card["architecture"] is None:
+        raise ModelError(
+            f"{folder} holds {card['title']}, an architecture of your own; open the run in Python with "
+            f"limbeck.load({str(folder.parent)!r}, student={card['title']}()), or use the exported file in export/."
+        )
+    (name, options), *_ = card["architecture"].items()
+    if name not in MODELS:
+        raise ModelError(f"{folder} names the architecture {name!r}, which this version does not have.")
+    net: nn.Module = MODELS[name](card["shape"], len(card["classes"]), **options)
+    return net

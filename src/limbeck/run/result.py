@@ -8,15 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from limbeck.errors import FolderError
 from limbeck.models.adapt import Adapted
 from limbeck.report.html import render_summary
-from limbeck.run.pipeline import REPORT
+from limbeck.run.folder import REPORT
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A run folder that is finished. folder: where it is; report: `report.json` as values."""
+    """A run folder that is finished.
+
+    folder: where it is; report: `report.json` as values; model: the student, None to build it when it is asked for.
+    """
 
     folder: Path
     report: dict[str, Any]
@@ -33,7 +38,7 @@ class Result:
         """The student of the seed that was best on validation, in evaluation mode.
 
         It takes pictures in 0..1 or raw features and returns `Outputs`. Raises ModelError for an architecture
-        from Python that was loaded from disk: give it to `limbeck.load(folder, student=...)`.
+        of your own that was loaded from disk: give it to `limbeck.load(folder, student=...)`.
         """
         if self.model is not None:
             return self.model
@@ -49,9 +54,19 @@ class Result:
         return render_summary(self.report)
 
 
-def load(folder: str | Path) -> Result:
-    """Open a finished run. Raises FolderError when it is none, or not finished."""
-    return Result(Path(folder), read_report(Path(folder)))
+def load(folder: str | Path, student: nn.Module | None = None) -> Result:
+    """Open a finished run.
+
+    student: a module of the student's architecture, needed only where it is your own; it gets the run's weights.
+    Raises FolderError when the folder is no run or not finished, ModelError when the weights are not this student's.
+    """
+    folder = Path(folder)
+    report = read_report(folder)
+    if student is None:
+        return Result(folder, report)
+    from limbeck.run.reload import load_model
+
+    return Result(folder, report, load_model(folder / "student", student))
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -68,6 +83,7 @@ def read_report(folder: Path) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise FolderError(f"{path} is not readable: {error}.") from error
-    if report.get("schema") != 1:
-        raise FolderError(f"{path} has schema {report.get('schema')!r}; this version of Limbeck reads schema 1.")
+    schema = report.get("schema") if isinstance(report, dict) else None
+    if schema != 1:
+        raise FolderError(f"{path} has schema {schema!r}; this version of Limbeck reads schema 1.")
     return report

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ def fit(
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
     accelerator = Accelerator(cpu=device is None or device.type == "cpu")
+    lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.inputs.device))
     torch.manual_seed(seed)
     _prepare(model, objective, lesson, teacher, accelerator.device)
     optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
@@ -166,8 +167,8 @@ def _prepare(
 ) -> None:
     """Let the terms see the shapes of one small batch, without moving any state of the model."""
     model.to(device).eval()
-    batch = lesson.samples.batch(lesson.rows[:2], labels=lesson.labels)
-    batch = Batch(batch.inputs.to(device), batch.labels, batch.index, torch.zeros(len(batch.inputs), dtype=torch.int64))
+    rows = lesson.rows[:2].to(lesson.samples.inputs.device)
+    batch = lesson.samples.batch(rows, labels=lesson.labels)
     with torch.no_grad():
         outputs = model(batch.inputs)
         knowledge = teacher(batch) if teacher is not None else Knowledge()

@@ -1,0 +1,55 @@
+"""What `benchmarks/recipes.py` runs: every shipped recipe as it is, and settings of it worth comparing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run. recipe: its name; key: its folder; settings: as for --set, with {runs} for the folder of runs."""
+
+    recipe: str
+    key: str
+    title: str = "as it ships"
+    settings: tuple[str, ...] = ()
+
+
+DEMO, SOFT, S1 = "demo", "digits-soft-knowledge", "s1-mnist-source-to-target"
+S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
+S2_TEACHER = f"teacher.source=run:{{runs}}/{S2}"
+SOFT_TEACHER = f"teacher.source=run:{{runs}}/{SOFT}"
+
+CASES = (
+    Case(DEMO, DEMO),
+    Case(
+        DEMO, "demo-same-labels", "a teacher with the same 100 labels",
+        ("teacher.labels=same", "teacher.train.steps=300"),
+    ),
+    Case(DEMO, "demo-one-seed", "one seed", ("seeds=1",)),
+    Case(
+        DEMO, "demo-random-teacher", "a teacher with random weights",
+        ("teacher.train.steps=1", "teacher.train.lr=1.0e-9"),
+    ),
+    Case(
+        DEMO, "demo-equal-epochs", "labels only, for equal epochs (an unfair control)",
+        ("teacher=null", "objective=[cross_entropy]", "controls=[]"),
+    ),
+    Case("digits-all-labels", "digits-all-labels"),
+    Case(SOFT, SOFT),
+    Case(SOFT, "soft-unshifted", "student's pictures not shifted", ("data.augment=[]", SOFT_TEACHER)),
+    Case(SOFT, "soft-T2", "T = 2", ("objective.soft_labels.temperature=2", SOFT_TEACHER)),
+    Case(S1, S1),
+    Case(S2, S2),
+    Case(S2, "s2-alpha-0", "alpha = 0", ("objective.entropy_penalty.weight=0", S2_TEACHER)),
+    Case(S2, "s2-alpha-minus-0.1", "alpha = -0.1", ("objective.entropy_penalty.weight=-0.1", S2_TEACHER)),
+    Case(S2, "s2-alpha-0.5", "alpha = 0.5", ("objective.entropy_penalty.weight=0.5", S2_TEACHER)),
+    Case(S3, S3),
+    Case(S3, "s3-lambda-0", "lambda = 0", ("objective.weight_penalty.weight=0",)),
+    Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001",)),
+)  # fmt: skip
+
+
+def cases_of(recipe: str) -> tuple[Case, ...]:
+    """Return the cases of a recipe, the recipe as it ships first."""
+    return tuple(case for case in CASES if case.recipe == recipe)

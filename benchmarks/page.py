@@ -1,0 +1,157 @@
+"""The page of results of one recipe, as Markdown. S: seeds, N: test samples, C: classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from cases import Case
+from numpy.typing import NDArray
+
+from limbeck.evaluate.intervals import two_way
+from limbeck.report import measures, numbers
+
+Report = Mapping[str, Any]
+SHOWN = ("accuracy", "nll", "ece")
+VERSIONS = ("torch", "numpy", "scikit-learn", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A case with its run folder and report."""
+
+    case: Case
+    folder: Path
+    report: Report
+
+
+def write_page(results: Path, recipe: Path, notes: Path, finished: Sequence[Finished]) -> Path:
+    """Write the dated page and return its path; notes: prose to end with, left out where there is none."""
+    date = finished[0].report["created"][:10]
+    path = results / f"{date}-{recipe.stem}.md"
+    lines = [*_head(recipe, date, finished), *_verdicts(finished[0].report), *_models(finished[0].report)]
+    lines += _variants(finished)
+    if notes.is_file():
+        lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
+    results.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def _head(recipe: Path, date: str, finished: Sequence[Finished]) -> Iterator[str]:
+    report = finished[0].report
+    data, where = report["data"], report["environment"]
+    yield from (f"# {recipe.stem}, {date}", "", "```", *(_command(one.case) for one in finished), "```", "")
+    versions = ", ".join(f"{name} {where[name]}" for name in VERSIONS)
+    yield from (
+        f"- Data: {data['source']}, {data['train']:,} training samples of which {data['labelled']:,} have a "
+        f"label, {data['validation_labelled']:,} labelled validation samples, {data['test']:,} test samples.",
+        f"- Seeds: {', '.join(map(str, report['seeds']))}; split seed {data['split_seed']}.",
+        f"- Hardware: {where['processor']}, {os.cpu_count()} cores, {where['threads']} thread(s), "
+        f"{where['device']}; {numbers.duration(report['cost']['seconds']['total'])} for the first command.",
+        f"- Versions: limbeck {report['limbeck']}, python {where['python']}, {versions}.",
+        f"- Made by `python benchmarks/recipes.py {recipe.stem}`.",
+        "",
+    )
+
+
+def _command(case: Case) -> str:
+    settings = "".join(f" --set {_quoted(setting.format(runs='runs'))}" for setting in case.settings)
+    return f"limbeck run recipes/{case.recipe}.yaml{settings} --out runs/{case.key}"
+
+
+def _quoted(setting: str) -> str:
+    return f"'{setting}'" if set(setting) & set("[]{} *") else setting
+
+
+def _verdicts(report: Report) -> Iterator[str]:
+    yield from ("## Verdict", "")
+    many = len(report["stages"]) > 1
+    for stage in report["stages"]:
+        verdict = stage["verdict"]
+        soft = verdict["over_teacher_labels"]
+        yield f"- {stage['name'] + ': ' if many else ''}{verdict['sentence']}"
+        if soft:
+            yield f"- {stage['name'] + ', ' if many else ''}soft over hard teacher labels: {soft['sentence']}"
+    yield ""
+    for note in (*report["verdict"]["notes"], *report["data"]["notes"]):
+        yield from (note, "")
+
+
+def _models(report: Report) -> Iterator[str]:
+    yield from ("## Models", "", "Means over the seeds, with 95 % intervals.", "")
+    yield from _header("Model", *(measures.measure(name).label for name in SHOWN), "Steps", "Parameters")
+    for key, model in report["models"].items():
+        cells = [_value(model, name) for name in SHOWN]
+        yield _row(key, *cells, numbers.count(model["steps"]), numbers.count(model["parameters"]))
+    yield ""
+
+
+def _variants(finished: Sequence[Finished]) -> Iterator[str]:
+    if len(finished) < 2:
+        return
+    first = finished[0]
+    yield from ("## Other settings", "", "The last two columns compare students, by sample and seed.", "")
+    yield from _header(
+        "Setting", "Gain over the best control", "Soft over hard labels", "Student's accuracy", "NLL", "ECE",
+        "Steps", "Accuracy, this minus shipped", "NLL, this minus shipped",
+    )  # fmt: skip
+    for one in finished:
+        student, verdict = one.report["models"]["student"], one.report["verdict"]
+        soft = verdict and verdict["over_teacher_labels"]
+        yield _row(
+            one.case.title, _gain(verdict), _gain(soft), *(_value(student, name) for name in SHOWN),
+            numbers.count(student["steps"]), *_differences(first, one),
+        )  # fmt: skip
+    yield ""
+
+
+def _gain(verdict: Report | None) -> str:
+    if not verdict:
+        return numbers.MISSING
+    return f"{verdict['outcome']}: {numbers.points(verdict['gain'])} ({numbers.interval(verdict['ci95'])})"
+
+
+def _value(model: Report, name: str) -> str:
+    metric = model["metrics"][name]
+    if metric is None:
+        return numbers.MISSING
+    text = measures.value_text(name, metric["mean"])
+    return f"{text} ({measures.interval_text(name, metric['ci95'])})" if metric["ci95"] else text
+
+
+def _differences(first: Finished, other: Finished) -> tuple[str, str]:
+    """Return the paired differences in accuracy and NLL; missing where seeds differ or for the first itself."""
+    if first is other or first.report["seeds"] != other.report["seeds"]:
+        return numbers.MISSING, numbers.MISSING
+    mine, theirs = _answers(first.folder), _answers(other.folder)
+    right, nll = two_way(theirs[0] - mine[0]), two_way(theirs[1] - mine[1])
+    return (
+        f"{numbers.points(right.mean)} ({numbers.interval((right.low, right.high))})",
+        f"{numbers.fixed(nll.mean, 3)} ({numbers.interval((nll.low, nll.high), 1, 3)})",
+    )
+
+
+def _answers(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return whether the student is right, and its negative log-likelihood, both [S, N], from the predictions."""
+    table = pq.read_table(folder / "predictions" / "student.parquet")
+    labels = table["label"].to_numpy()
+    scores = np.stack(table["scores"].to_numpy()).astype(np.float64)
+    seeds = len(np.unique(table["seed"].to_numpy()))
+    nll = -np.log(np.clip(scores[np.arange(len(labels)), labels], 1e-12, None))
+    right = (scores.argmax(1) == labels).astype(np.float64)
+    return right.reshape(seeds, -1), nll.reshape(seeds, -1)
+
+
+def _header(*names: str) -> Iterator[str]:
+    yield _row(*names)
+    yield _row("---", *("---:" for _ in names[1:]))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from limbeck.models import CNN
+from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.weights import checksum
+from limbeck.teachers.base import Teacher
+from limbeck.teachers.module import ModuleTeacher
+from limbeck.types import Batch
+
+INPUTS = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def model(normalise: Normalise | None = None) -> Adapted:
+    torch.manual_seed(0)
+    return Adapted(CNN((1, 8, 8), 3, width=2, dropout=0.5), classes=3, normalise=normalise)
+
+
+def test_it_answers_with_the_logits_of_its_model_in_evaluation_mode() -> None:
+    teacher, reference = ModuleTeacher(model()), model().eval()
+    logits = teacher(Batch(INPUTS)).logits
+    assert logits is not None and not logits.requires_grad
+    assert torch.equal(logits, reference(INPUTS).logits)
+    assert teacher.classes == 3 and teacher.provides == {"logits", "probs", "labels"}
+
+
+def test_nothing_puts_it_back_into_training_mode() -> None:
+    teacher = ModuleTeacher(model())
+    first, fingerprint = teacher(Batch(INPUTS)).logits, teacher.fingerprint
+    nn.ModuleList([teacher.model]).train()
+    second = teacher(Batch(INPUTS)).logits
+    assert torch.equal(first, second) and not teacher.model.training
+    assert teacher.current_fingerprint() == fingerprint == checksum(teacher.model.net)
+
+
+def test_its_parameters_are_frozen() -> None:
+    assert not any(parameter.requires_grad for parameter in ModuleTeacher(model()).model.parameters())
+
+
+def test_the_fingerprint_shows_when_a_buffer_was_moved() -> None:
+    teacher = ModuleTeacher(model())
+    teacher.model.train()
+    teacher.model(INPUTS)
+    assert teacher.current_fingerprint() != teacher.fingerprint
+
+
+def test_it_is_fed_with_its_own_normalisation() -> None:
+    own = ModuleTeacher(model(Normalise([0.3], [0.2])))
+    by_hand = model().eval()((INPUTS - 0.3) / 0.2).logits
+    torch.testing.assert_close(own(Batch(INPUTS)).logits, by_hand)
+    assert not torch.allclose(own(Batch(INPUTS)).logits, ModuleTeacher(model())(Batch(INPUTS)).logits)
+
+
+def test_samples_it_was_asked_about_are_counted() -> None:
+    teacher, other = ModuleTeacher(model()), ModuleTeacher(model())
+    teacher(Batch(INPUTS))
+    teacher(Batch(INPUTS[:2]))
+    assert (teacher.asked, other.asked) == (8, 0)
+
+
+def test_a_teacher_that_does_not_answer_is_abstract() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Teacher()  # type: ignore[abstract]
