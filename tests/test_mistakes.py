@@ -107,7 +107,7 @@ class Case(NamedTuple):
 CASES = {
     # the recipe
     "unknown key": Case(
-        "run bad.yaml", 'lrr (line 3): unknown key. Did you mean "lr"?', text("bad.yaml", "student:\n  model: mlp\n  lrr: 1")
+        "run bad.yaml", 'student.modle (line 3): unknown key. Did you mean "model"?', text("bad.yaml", "student:\n  model: mlp\n  modle: 1")
     ),
     "unknown nested key": Case("run tiny.yaml --set student.train.lrr=1", 'unknown key. Did you mean "lr"?'),
     "wrong type": Case("run tiny.yaml --set seeds=many", "seeds (line 2): expected a whole number, got 'many'."),
@@ -123,9 +123,9 @@ CASES = {
     "unknown model": Case("run tiny.yaml --set student.model=mpl", 'student.model.mpl (line 5): unknown key. Did you mean "mlp"?'),
     "unknown term": Case("run tiny.yaml --set objective=[soft_label]", 'unknown key. Did you mean "soft_labels"?'),
     "unknown control": Case("run tiny.yaml --set controls=[label]", "expected 'labels', 'smoothing'"),
-    "two models": Case("run tiny.yaml --set student.model={mlp: {}, cnn: {}}", "expected exactly one of cnn, lenet5"),
+    "two models": Case("run tiny.yaml --set 'student.model={mlp: {}, cnn: {}}'", "expected exactly one of cnn, lenet5"),
     "term without teacher": Case("run tiny.yaml --set teacher=null", "soft_labels needs a teacher, but there is no teacher section."),
-    "teacher of nowhere": Case("run tiny.yaml --set teacher={}", "expected model (to train it here) or source"),
+    "teacher of nowhere": Case("run tiny.yaml --set 'teacher={}'", "expected model (to train it here) or source"),
     "stage from a later one": Case(
         "run bad.yaml",
         "stages.0.from: expected an earlier stage (there is none) or scratch, got 'b'",
@@ -170,16 +170,16 @@ CASES = {
     "size of nothing": Case("run tiny.yaml --set data.size=-3", "data.size (line 3): expected 1 or more, or a list, got -3."),
     # models
     "picture too small": Case("run tiny.yaml --set student.model=lenet5", "lenet5 expects pictures"),
-    "too deep": Case("run tiny.yaml --set student.model={cnn: {depth: 6}}", "of at least 64 x 64 pixels"),
+    "too deep": Case("run tiny.yaml --set 'student.model={cnn: {depth: 6}}'", "of at least 64 x 64 pixels"),
     "larger than memory": Case("run tiny.yaml --set student.model.mlp.hidden=[900000000000]", "mlp(hidden=[900000000000]) cannot be built"),
     "normalise of another length": Case(
-        "run tiny.yaml --set student.normalise={mean: [0.5], std: [0.5, 1]}", "normalise expects a mean and a positive"
+        "run tiny.yaml --set 'student.normalise={mean: [0.5], std: [0.5, 1]}'", "normalise expects a mean and a positive"
     ),
-    "teacher's run is missing": Case("run tiny.yaml --set teacher={source: run:runs/gone}", "runs/gone holds no model.json"),
+    "teacher's run is missing": Case("run tiny.yaml --set 'teacher={source: run:runs/gone}'", "runs/gone holds no model.json"),
     "teacher of other classes": Case(
-        "run tiny.yaml --set data.classes=[1,2] --set teacher={source: run:{run}}", "was made for samples [1, 8, 8] of the classes 0, 1, 2"
+        "run tiny.yaml --set data.classes=[1,2] --set 'teacher={source: run:{run}}'", "was made for samples [1, 8, 8] of the classes 0, 1, 2"
     ),
-    "teacher's card is damaged": Case("run tiny.yaml --set teacher={source: run:teacher}", "teacher/model.json is not readable JSON", damaged_card),
+    "teacher's card is damaged": Case("run tiny.yaml --set 'teacher={source: run:teacher}'", "teacher/model.json is not readable JSON", damaged_card),
     "weights of another architecture": Case(
         "run tiny.yaml --set teacher.source=file:{run}/student/model.safetensors", "the model expects [32, 64]"
     ),
@@ -210,19 +210,13 @@ def listing(place: Path) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
 
 
-def arguments(command: str, run: Path) -> list[str]:
-    """Split a command; braces and brackets after --set stay together."""
-    words = shlex.split(command.replace("{run}", str(run)).replace("{", "'{").replace("}", "}'"), posix=True)
-    return words
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_user_mistake(name, call, tiny, finished_run):
     case = CASES[name]
     case.prepare(tiny.parent, finished_run)
     before, folders = listing(tiny.parent), set(tiny.parent.rglob("*"))
 
-    answer = call(*arguments(case.command, finished_run))
+    answer = call(*shlex.split(case.command.replace("{run}", str(finished_run))))
 
     assert answer.code == 2
     assert answer.err.startswith("Error: ")
@@ -280,7 +274,7 @@ class Full:
         self.sync(file)
 
 
-@pytest.mark.parametrize("writes", [0, 1, 3, 9, 25])
+@pytest.mark.parametrize("writes", [0, 3, 25])
 def test_full_disk_leaves_a_run_that_goes_on(call, tiny, monkeypatch, writes):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", Full(writes))
@@ -350,7 +344,6 @@ def test_file_that_cannot_be_used(call, tiny, monkeypatch):
     [
         ("run gone.yaml", 2, "Error: gone.yaml: 1 mistake\n  there is no such file."),
         ("predict gone x.png", 2, "Error: There is no folder gone"),
-        ("init gone", 2, "Error: There is no folder gone"),
         ("run tiny.yaml --out tiny.yaml/x", 1, "Error: tiny.yaml/x cannot be written (Not a directory)"),
     ],
 )

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from limbeck.data.digits import read_digits
 from limbeck.data.contents import AS_FOUND
+from limbeck.data.digits import read_digits
 from limbeck.export.run_onnx import Session
 
 RECIPE = """

@@ -19,7 +19,7 @@ from limbeck.objectives import CrossEntropy, SoftLabels, WeightPenalty
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.module import ModuleTeacher
-from limbeck.train.loop import Budget, Lesson, Progress, accuracy, fit, predict
+from limbeck.train.loop import Budget, Lesson, Progress, accuracy, fit
 from limbeck.train.order import Order
 from limbeck.train.settings import Settings
 from limbeck.types import Batch, Knowledge, Outputs, Record
@@ -272,36 +272,6 @@ def test_withheld_labels_do_not_matter(make_lesson: MakeLesson, make_model: Make
     for model, given in zip(models, (lesson, other), strict=True):
         fit(model, LABELS, given, SETTINGS, Budget(6, 3))
     assert checksum(models[0].net) == checksum(models[1].net)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_predicting_leaves_mode_and_statistics_alone(
-    make_lesson: MakeLesson, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, training: bool
-) -> None:
-    monkeypatch.setattr(loop, "EVALUATION_BATCH", 7)
-    model, samples = make_model().train(training), make_lesson().samples
-    before = checksum(model.net)
-    rows = torch.tensor([5, 3, 3, 40, 1, 0, 9, 8, 2])
-    logits = predict(model, samples, rows)
-    assert model.training is training and checksum(model.net) == before
-    wanted = model.eval()(samples.inputs[rows].float() / 255).logits
-    torch.testing.assert_close(logits, wanted.detach())
-    assert not logits.requires_grad
-    torch.testing.assert_close(predict(model, samples)[rows], logits)
-
-
-def test_no_rows_give_no_logits_and_no_accuracy(make_lesson: MakeLesson, make_model: MakeModel) -> None:
-    model, lesson = make_model(), make_lesson()
-    none = torch.arange(0)
-    assert predict(model, lesson.samples, none).shape == (0, 3)
-    assert accuracy(model, lesson.samples, none, lesson.labels) is None
-
-
-def test_accuracy_is_the_share_of_hits() -> None:
-    lesson, model = vectors(), linear()
-    rows = torch.arange(10, 50)
-    hits = sum(int(model(lesson.samples.inputs[row][None]).logits.argmax()) == int(lesson.labels[row]) for row in rows)
-    assert accuracy(model, lesson.samples, rows, lesson.labels) == hits / 40
 
 
 def test_progress_starts_at_nothing() -> None:

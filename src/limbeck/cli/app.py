@@ -50,7 +50,7 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.argv.append("--help")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="limbeck", standalone_mode=False)
     except LimbeckError as error:
         _complain(str(error))
         code = error.exit_code

@@ -4,9 +4,14 @@ Every architecture takes the shape of one sample and the number of classes first
 signature is what a recipe may set.
 """
 
+from limbeck.models.attention import Attention
 from limbeck.models.cnn import CNN
+from limbeck.models.gru import GRU
 from limbeck.models.lenet import LeNet5, LeNet5_Half
 from limbeck.models.linear import Linear
 from limbeck.models.mlp import MLP
+from limbeck.models.resnet import ResNet
+from limbeck.models.vgg import VGG
+from limbeck.models.wrn import WRN
 
-__all__ = ["CNN", "MLP", "LeNet5", "LeNet5_Half", "Linear"]
+__all__ = ["CNN", "GRU", "MLP", "VGG", "WRN", "Attention", "LeNet5", "LeNet5_Half", "Linear", "ResNet"]

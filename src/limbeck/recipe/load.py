@@ -101,6 +101,7 @@ def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iter
             inner = (*place, str(key.value))
             if inner in lines:
                 yield f"{dotted(inner)} (line {key.start_mark.line + 1}): given twice; first on line {lines[inner]}."
+                continue
             lines[inner] = key.start_mark.line + 1
             yield from _walk(value, inner, lines)
     elif isinstance(node, yaml.SequenceNode):

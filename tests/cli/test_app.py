@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMANDS = ("demo", "run", "init", "evaluate", "export", "predict", "report", "methods", "models")
+QUICK = (
+    "--set", "seeds=1", "--set", "export.onnx=false", "--set", "student.train.steps=5",
+    "--set", "teacher.train.steps=5", "--set", "controls=[labels]",
+)  # fmt: skip
+
+
+@pytest.fixture
+def digit(workplace: Path) -> Path:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)).save(workplace / "digit.png")
+    return workplace / "digit.png"
+
+
+def test_run_prints_the_reports_path_alone(call, tiny):
+    answer = call("run", tiny, *QUICK)
+
+    assert (answer.code, answer.out) == (0, "runs/tiny/report.html\n")
+    assert Path("runs/tiny/report.html").is_file()
+    assert answer.err.startswith("Training the teacher ...\nTraining the student and its controls ...\n")
+    assert "distillation" in answer.err
+    assert "\r" not in answer.err
+    assert "\x1b" not in answer.err
+    assert max(map(len, answer.err.splitlines())) <= 80
+
+
+def test_second_run_gets_a_folder_of_its_own(call, tiny):
+    assert [call("run", tiny, *QUICK).out for _ in range(2)] == ["runs/tiny/report.html\n", "runs/tiny-2/report.html\n"]
+    assert call("run", tiny, *QUICK, "--out", "runs/tiny").code == 2
+    assert call("run", tiny, *QUICK, "--out", "runs/tiny", "--force").code == 0
+
+
+def test_run_json_is_the_report(call, tiny):
+    answer = call("run", tiny, *QUICK, "--json", "--out", "here", "--set", "controls=[]")
+
+    assert json.loads(answer.out) == json.loads(Path("here/report.json").read_text())
+    assert json.loads(answer.out)["verdict"] is None
+
+
+def test_demo(call, tiny, monkeypatch):
+    text = tiny.read_text().replace("epochs: 6", "steps: 5").replace("seeds: 2", "seeds: 1\nexport: {onnx: false}")
+    tiny.write_text(text)
+    monkeypatch.setattr("limbeck.recipe.shipped.shipped", lambda name: tiny)
+
+    answer = call("demo")
+
+    assert (answer.code, answer.out) == (0, "runs/tiny/report.html\n")
+    assert Path("runs/tiny/report.html").is_file()
+
+
+def test_interrupted_run_goes_on(call, tiny, monkeypatch):
+    def interrupt(self: object, record: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("limbeck.cli.progress.Bars.record", interrupt)
+        answer = call("run", tiny, *QUICK, "--out", "out")
+
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.err.endswith("Stopped. A run goes on where it was with --resume.\n")
+    assert "Traceback" not in answer.err
+
+    again = call("run", tiny, *QUICK, "--out", "out", "--resume")
+    assert (again.code, again.out) == (0, "out/report.html\n")
+
+
+def test_ctrl_c_in_a_process(tiny):
+    program = [sys.executable, "-m", "limbeck", "run", "tiny.yaml", "--set", "student.train.steps=1000000"]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "student" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, "")
+    assert "Stopped." in err
+    assert "Traceback" not in err
+    assert Path("runs/tiny/state.json").is_file()
+
+
+def test_init_writes_a_recipe_that_parses(call, workplace):
+    from limbeck.recipe.load import load_recipe
+
+    for name in ("cat", "dog"):
+        for number in range(4):
+            path = workplace / "my photos" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30)).save(path)
+
+    answer = call("init", "my photos")
+
+    assert (answer.code, answer.out) == (0, "my-photos.yaml\n")
+    recipe = load_recipe(Path("my-photos.yaml"))
+    assert (recipe.name, recipe.data.source, recipe.data.size) == ("my-photos", "folder:my photos", 40)
+    assert call("init", "my photos").code == 2
+    assert call("init", "my photos", "--force").code == 0
+
+
+def test_evaluate_repeats_the_reports_figures(call, finished_run, workplace):
+    answer = call("evaluate", finished_run, "--json")
+
+    assert answer.code == 0
+    report = json.loads((finished_run / "report.json").read_text())
+    found = json.loads(answer.out)
+    assert found.keys() == report["models"].keys()
+    student = report["models"]["student"]
+    best = report["seeds"].index(student["best_seed"])
+    assert found["student"]["accuracy"]["values"] == [student["metrics"]["accuracy"]["values"][best]]
+
+
+def test_evaluate_prints_a_table(call, finished_run, workplace):
+    answer = call("evaluate", finished_run)
+
+    assert answer.code == 0
+    assert "teacher_labels" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+def test_predict_prints_json_lines(call, finished_run, digit):
+    answer = call("predict", finished_run, digit, digit, "--top", 3)
+
+    assert (answer.code, answer.err) == (0, "")
+    lines = [json.loads(line) for line in answer.out.splitlines()]
+    assert lines[0] == lines[1]
+    assert lines[0]["file"] == str(digit)
+    assert lines[0]["class"] in map(str, range(10))
+    assert len(lines[0]["top"]) == 3
+
+
+def test_export_again(call, finished_run, tmp_path, workplace):
+    shutil.copytree(finished_run, "copy")
+    before = json.loads(Path("copy/export/manifest.json").read_text())
+    shutil.rmtree("copy/export")
+
+    answer = call("export", "copy")
+
+    assert (answer.code, answer.out) == (0, "copy/export\n")
+    after = json.loads(Path("copy/export/manifest.json").read_text())
+    assert after["source_hash"] == before["source_hash"]
+    assert (after["seed"], after["temperature"]) == (before["seed"], before["temperature"])
+
+
+def test_report_renders_again_and_compares(call, finished_run, workplace):
+    shutil.copytree(finished_run, "copy")
+    before = Path("copy/report.html").read_bytes()
+    Path("copy/report.html").unlink()
+
+    answer = call("report", "copy", finished_run)
+
+    assert answer.code == 0
+    assert Path("copy/report.html").read_bytes() == before
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert "verdict" in answer.out
+    assert list(json.loads(call("report", "copy", "--json").out)) == ["copy"]
+
+
+@pytest.mark.parametrize(("command", "name"), [("methods", "soft_labels"), ("models", "lenet5_half")])
+def test_listings(call, command, name):
+    table, listed = call(command), call(command, "--json")
+
+    assert name in table.out
+    assert max(map(len, table.out.splitlines())) <= 80
+    assert name in [row["name"] for row in json.loads(listed.out)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(call, command):
+    answer = call(command, "--help")
+
+    assert answer.code == 0
+    assert re.search(rf"Example: limbeck {command}\b", answer.out)
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_lists_the_commands(call, arguments):
+    answer = call(*arguments)
+
+    assert answer.code == 0
+    for command in COMMANDS:
+        assert f" {command} " in answer.out
+
+
+def test_version(call):
+    assert call("--version").out == f"limbeck {version('limbeck')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["predict", "{run}", "{file}"]])
+def test_starts_without_torch(finished_run, digit, arguments):
+    given = [argument.format(run=finished_run, file=digit) for argument in arguments]
+    program = (
+        "import sys; from limbeck.cli import main\n"
+        f"sys.argv = ['limbeck', *{given!r}]\n"
+        "try: main()\n"
+        "except SystemExit as stopped: assert not stopped.code, stopped.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, env={**os.environ, "COLUMNS": "80"}
+    )
+
+
+def test_closed_pipe_is_no_error(finished_run):
+    program = f"{sys.executable} -m limbeck report {finished_run} --json | true"
+    answer = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
+
+    assert answer.stderr == ""
