@@ -17,7 +17,8 @@ class Case:
 
 DEMO, SOFT, S1 = "demo", "digits-soft-knowledge", "s1-mnist-source-to-target"
 S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
-S2_TEACHER = f"teacher.source=run:{{runs}}/{S2}"
+S2_ALONE = (f"teacher.source=run:{{runs}}/{S2}", "controls=[]")
+S3_ALONE = (f"teacher.source=run:{{runs}}/{S3}", "controls=[]")
 SOFT_TEACHER = f"teacher.source=run:{{runs}}/{SOFT}"
 
 CASES = (
@@ -37,16 +38,16 @@ CASES = (
     ),
     Case("digits-all-labels", "digits-all-labels"),
     Case(SOFT, SOFT),
-    Case(SOFT, "soft-unshifted", "student's pictures not shifted", ("data.augment=[]", SOFT_TEACHER)),
-    Case(SOFT, "soft-T2", "T = 2", ("objective.soft_labels.temperature=2", SOFT_TEACHER)),
+    Case(SOFT, "soft-five-seeds", "five seeds (the first look)", ("seeds=5",)),
+    Case(SOFT, "soft-unshifted", "pictures not shifted, five seeds", ("seeds=5", "data.augment=[]", SOFT_TEACHER)),
     Case(S1, S1),
     Case(S2, S2),
-    Case(S2, "s2-alpha-0", "alpha = 0", ("objective.entropy_penalty.weight=0", S2_TEACHER)),
-    Case(S2, "s2-alpha-minus-0.1", "alpha = -0.1", ("objective.entropy_penalty.weight=-0.1", S2_TEACHER)),
-    Case(S2, "s2-alpha-0.5", "alpha = 0.5", ("objective.entropy_penalty.weight=0.5", S2_TEACHER)),
+    Case(S2, "s2-alpha-0", "alpha = 0", ("objective.entropy_penalty.weight=0", *S2_ALONE)),
+    Case(S2, "s2-alpha-minus-0.1", "alpha = -0.1", ("objective.entropy_penalty.weight=-0.1", *S2_ALONE)),
+    Case(S2, "s2-alpha-0.5", "alpha = 0.5", ("objective.entropy_penalty.weight=0.5", *S2_ALONE)),
     Case(S3, S3),
-    Case(S3, "s3-lambda-0", "lambda = 0", ("objective.weight_penalty.weight=0",)),
-    Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001",)),
+    Case(S3, "s3-lambda-0", "lambda = 0", ("objective.weight_penalty.weight=0", *S3_ALONE)),
+    Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001", *S3_ALONE)),
 )  # fmt: skip
 
 

@@ -96,7 +96,12 @@ def _variants(finished: Sequence[Finished]) -> Iterator[str]:
     if len(finished) < 2:
         return
     first = finished[0]
-    yield from ("## Other settings", "", "The last two columns compare students, by sample and seed.", "")
+    yield from (
+        "## Other settings",
+        "",
+        "The last two columns compare students, paired by sample and by the seeds of both.",
+        "",
+    )
     yield from _header(
         "Setting", "Gain over the best control", "Soft over hard labels", "Student's accuracy", "NLL", "ECE",
         "Steps", "Accuracy, this minus shipped", "NLL, this minus shipped",
@@ -126,26 +131,27 @@ def _value(model: Report, name: str) -> str:
 
 
 def _differences(first: Finished, other: Finished) -> tuple[str, str]:
-    """Return the paired differences in accuracy and NLL; missing where seeds differ or for the first itself."""
-    if first is other or first.report["seeds"] != other.report["seeds"]:
+    """Return the paired differences in accuracy and NLL over the seeds of both; missing for the first itself."""
+    shared = sorted(set(first.report["seeds"]) & set(other.report["seeds"]))
+    if first is other or not shared:
         return numbers.MISSING, numbers.MISSING
-    mine, theirs = _answers(first.folder), _answers(other.folder)
+    mine, theirs = _answers(first.folder, shared), _answers(other.folder, shared)
     right, nll = two_way(theirs[0] - mine[0]), two_way(theirs[1] - mine[1])
     return (
         f"{numbers.points(right.mean)} ({numbers.interval((right.low, right.high))})",
-        f"{numbers.fixed(nll.mean, 3)} ({numbers.interval((nll.low, nll.high), 1, 3)})",
+        f"{measures.gain_text('nll', nll.mean)} ({numbers.interval((nll.low, nll.high), 1, 3)})",
     )
 
 
-def _answers(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _answers(folder: Path, seeds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return whether the student is right, and its negative log-likelihood, both [S, N], from the predictions."""
     table = pq.read_table(folder / "predictions" / "student.parquet")
-    labels = table["label"].to_numpy()
-    scores = np.stack(table["scores"].to_numpy()).astype(np.float64)
-    seeds = len(np.unique(table["seed"].to_numpy()))
+    chosen = np.isin(table["seed"].to_numpy(), seeds)
+    labels = table["label"].to_numpy()[chosen]
+    scores = np.stack(table["scores"].to_numpy())[chosen].astype(np.float64)
     nll = -np.log(np.clip(scores[np.arange(len(labels)), labels], 1e-12, None))
     right = (scores.argmax(1) == labels).astype(np.float64)
-    return right.reshape(seeds, -1), nll.reshape(seeds, -1)
+    return right.reshape(len(seeds), -1), nll.reshape(len(seeds), -1)
 
 
 def _header(*names: str) -> Iterator[str]:

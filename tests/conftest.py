@@ -55,6 +55,12 @@ def tiny(workplace: Path) -> Path:
 
 
 @pytest.fixture
+def quick_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawings of the report's page, which take longer than a tiny run."""
+    monkeypatch.setattr("limbeck.run.pipeline.render_html", lambda report: "page")
+
+
+@pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Run the real command line in this process, as if in a pipe of 80 columns."""
     from limbeck.cli.app import main

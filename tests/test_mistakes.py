@@ -99,6 +99,8 @@ def damaged_card(place: Path, run: Path) -> None:
 
 
 class Case(NamedTuple):
+    """command: options alone are those of `run tiny.yaml`; says: a part of what stderr says."""
+
     command: str
     says: str
     prepare: Prepare = nothing
@@ -107,93 +109,121 @@ class Case(NamedTuple):
 CASES = {
     # the recipe
     "unknown key": Case(
-        "run bad.yaml", 'student.modle (line 3): unknown key. Did you mean "model"?', text("bad.yaml", "student:\n  model: mlp\n  modle: 1")
+        "run bad.yaml",
+        'student.modle (line 3): unknown key. Did you mean "model"?',
+        text("bad.yaml", "student:\n  model: mlp\n  modle: 1"),
     ),
-    "unknown nested key": Case("run tiny.yaml --set student.train.lrr=1", 'unknown key. Did you mean "lr"?'),
-    "wrong type": Case("run tiny.yaml --set seeds=many", "seeds (line 2): expected a whole number, got 'many'."),
+    "unknown nested key": Case("--set student.train.lrr=1", 'unknown key. Did you mean "lr"?'),
+    "wrong type": Case("--set seeds=many", "seeds (line 2): expected a whole number, got 'many'."),
     "missing section": Case("run bad.yaml", "student: missing", text("bad.yaml", "objective: [cross_entropy]")),
-    "no such recipe": Case("run tiney.yaml", 'tiney.yaml: 1 mistake\n  there is no such file. Did you mean "tiny.yaml"?'),
+    "no such recipe": Case(
+        "run tiney.yaml", 'tiney.yaml: 1 mistake\n  there is no such file. Did you mean "tiny.yaml"?'
+    ),
     "recipe is a folder": Case("run .", ". is a folder; expected a YAML file."),
-    "recipe not YAML": Case("run bad.yaml", "bad.yaml: 1 mistake\n  line 2: this is not YAML", text("bad.yaml", "a: [\nb: }")),
+    "recipe not YAML": Case(
+        "run bad.yaml", "bad.yaml: 1 mistake\n  line 2: this is not YAML", text("bad.yaml", "a: [\nb: }")
+    ),
     "recipe empty": Case("run bad.yaml", "expected keys such as data:", text("bad.yaml", "\n")),
     "recipe binary": Case(
-        "run bad.yaml", "cannot be read as UTF-8", lambda place, run: (place / "bad.yaml").write_bytes(b"\xff\xfe\x00") and None
+        "run bad.yaml",
+        "cannot be read as UTF-8",
+        lambda place, run: (place / "bad.yaml").write_bytes(b"\xff\xfe\x00") and None,
     ),
-    "negative rate": Case("run tiny.yaml --set student.train.lr=-1", "student.train.lr (line 5): expected more than 0, got -1."),
-    "unknown model": Case("run tiny.yaml --set student.model=mpl", 'student.model.mpl (line 5): unknown key. Did you mean "mlp"?'),
-    "unknown term": Case("run tiny.yaml --set objective=[soft_label]", 'unknown key. Did you mean "soft_labels"?'),
-    "unknown control": Case("run tiny.yaml --set controls=[label]", "expected 'labels', 'smoothing'"),
-    "two models": Case("run tiny.yaml --set 'student.model={mlp: {}, cnn: {}}'", "expected exactly one of cnn, lenet5"),
-    "term without teacher": Case("run tiny.yaml --set teacher=null", "soft_labels needs a teacher, but there is no teacher section."),
-    "teacher of nowhere": Case("run tiny.yaml --set 'teacher={}'", "expected model (to train it here) or source"),
+    "negative rate": Case("--set student.train.lr=-1", "student.train.lr (line 5): expected more than 0, got -1."),
+    "unknown model": Case("--set student.model=mpl", 'student.model.mpl (line 5): unknown key. Did you mean "mlp"?'),
+    "unknown term": Case("--set objective=[soft_label]", 'unknown key. Did you mean "soft_labels"?'),
+    "unknown control": Case("--set controls=[label]", "expected 'labels', 'smoothing'"),
+    "two models": Case("--set 'student.model={mlp: {}, cnn: {}}'", "student.model (line 5): expected exactly one of "),
+    "term without teacher": Case("--set teacher=null", "soft_labels needs a teacher, but there is no teacher section."),
+    "teacher of nowhere": Case("--set 'teacher={}'", "expected model (to train it here) or source"),
     "stage from a later one": Case(
         "run bad.yaml",
         "stages.0.from: expected an earlier stage (there is none) or scratch, got 'b'",
-        text("bad.yaml", "student: {model: mlp}\nstages:\n- {name: a, from: b, objective: [cross_entropy]}\n"
-                         "- {name: b, objective: [cross_entropy]}"),
-    ),  # fmt: skip
-    "key twice": Case("run bad.yaml", "seeds (line 2): given twice; first on line 1.", text("bad.yaml", "seeds: 1\nseeds: 2")),
-    "set without =": Case("run tiny.yaml --set seeds", "--set seeds: expected key.key=value"),
-    "set of no term": Case("run tiny.yaml --set objective.kl.weight=1", "objective has no 'kl'; there is soft_labels, cross_entropy."),
-    "set no YAML": Case("run tiny.yaml --set seeds=[", "--set seeds=[: the value is not YAML."),
+        text(
+            "bad.yaml",
+            "student: {model: mlp}\nstages:\n- {name: a, from: b, objective: [cross_entropy]}\n"
+            "- {name: b, objective: [cross_entropy]}",
+        ),
+    ),
+    "key twice": Case(
+        "run bad.yaml", "seeds (line 2): given twice; first on line 1.", text("bad.yaml", "seeds: 1\nseeds: 2")
+    ),
+    "set without =": Case("--set seeds", "--set seeds: expected key.key=value"),
+    "set of no term": Case(
+        "--set objective.kl.weight=1", "objective has no 'kl'; there is soft_labels, cross_entropy."
+    ),
+    "set no YAML": Case("--set seeds=[", "--set seeds=[: the value is not YAML."),
     # devices and folders
-    "no such device": Case("run tiny.yaml --device quantum", "--device expects auto, cpu, cuda, cuda:1 or mps, got 'quantum'."),
-    "device is absent": Case("run tiny.yaml --device cuda:63", "There is no device 'cuda:63' on this machine"),
-    "out exists": Case("run tiny.yaml --out thesis", "thesis exists already. Use --resume", foreign),
-    "out is a file": Case("run tiny.yaml --out tiny.yaml", "tiny.yaml is a file; --out expects a folder."),
-    "resume of nothing": Case("run tiny.yaml --resume", "There is no run of this recipe in runs/ to resume"),
-    "resume of a foreign folder": Case("run tiny.yaml --out thesis --resume", "thesis is not a run folder", foreign),
+    "no such device": Case("--device quantum", "--device expects auto, cpu, cuda, cuda:1 or mps, got 'quantum'."),
+    "device is absent": Case("--device cuda:63", "There is no device 'cuda:63' on this machine"),
+    "out exists": Case("--out thesis", "thesis exists already. Use --resume", foreign),
+    "out is a file": Case("--out tiny.yaml", "tiny.yaml is a file; --out expects a folder."),
+    "resume of nothing": Case("--resume", "There is no run of this recipe in runs/ to resume"),
+    "resume of a foreign folder": Case("--out thesis --resume", "thesis is not a run folder", foreign),
     "resume with another recipe": Case(
-        "run tiny.yaml --set student.train.lr=0.5 --out {run} --resume", "made by another recipe (different: student.train.lr)"
+        "--set student.train.lr=0.5 --out {run} --resume", "made by another recipe (different: student.train.lr)"
     ),
-    "force on a foreign folder": Case("run tiny.yaml --out thesis --force", "so --force does not delete it", foreign),
+    "force on a foreign folder": Case("--out thesis --force", "so --force does not delete it", foreign),
     # data
-    "no such source": Case("run tiny.yaml --set data.source=digit", 'it is "digit". Did you mean "digits"?'),
-    "no such folder": Case("run tiny.yaml --set data.source=folder:photos", 'there is no folder "photos".'),
-    "a path without its kind": Case("run tiny.yaml --set data.source=photos", 'write "folder:photos"', photos),
-    "class without pictures": Case("run tiny.yaml --set data.source=folder:photos", 'class "owl" has no picture', no_picture),
-    "corrupt picture": Case("run tiny.yaml --set data.source=folder:photos", "1 picture cannot be read: photos/cat/1.png", corrupt),
-    "one class": Case("run tiny.yaml --set data.source=folder:photos", "two classes are needed at least", one_class),
+    "no such source": Case("--set data.source=digit", 'it is "digit". Did you mean "digits"?'),
+    "no such folder": Case("--set data.source=folder:photos", 'there is no folder "photos".'),
+    "a path without its kind": Case("--set data.source=photos", 'write "folder:photos"', photos),
+    "class without pictures": Case("--set data.source=folder:photos", 'class "owl" has no picture', no_picture),
+    "corrupt picture": Case("--set data.source=folder:photos", "1 picture cannot be read: photos/cat/1.png", corrupt),
+    "one class": Case("--set data.source=folder:photos", "two classes are needed at least", one_class),
     "too few to split": Case(
-        "run tiny.yaml --set data.source=folder:photos", 'each class needs 3 labelled training samples at least', two_each
+        "--set data.source=folder:photos", "each class needs 3 labelled training samples at least", two_each
     ),
-    "validation takes all": Case("run tiny.yaml --set data.validation=1", "data.validation (line 3): expected less than 1, got 1."),
-    "idx files missing": Case("run tiny.yaml --set data.source=idx:.", 'the file "train-images-idx3-ubyte"'),
-    "idx truncated": Case("run tiny.yaml --set data.source=idx:.", "download the file again", idx(cut=5)),
-    "idx of another magic": Case("run tiny.yaml --set data.source=idx:.", "the magic number must be 2051", idx(magic=0x801)),
-    "more labels than pictures": Case("run tiny.yaml --set data.source=idx:.", "has 6 pictures, but", idx(labels=7)),
-    "no parquet": Case("run tiny.yaml --set data.source=parquet:tiny.yaml", "tiny.yaml: cannot be read as a parquet file"),
-    "null image": Case("run tiny.yaml --set data.source=parquet:t.parquet", "t.parquet row 8: there are no bytes in it", null_image),
-    "too many labels asked": Case("run tiny.yaml --set data.labels_per_class=5000", "data.labels_per_class is 5000, but class"),
-    "unknown class": Case("run tiny.yaml --set data.classes=[1,eleven]", 'digits has no class "eleven"'),
-    "variable not set": Case("run tiny.yaml --set data.source=folder:$NO_SUCH_PLACE", "environment variable NO_SUCH_PLACE"),
-    "size of nothing": Case("run tiny.yaml --set data.size=-3", "data.size (line 3): expected 1 or more, or a list, got -3."),
+    "validation takes all": Case("--set data.validation=1", "data.validation (line 3): expected less than 1, got 1."),
+    "idx files missing": Case("--set data.source=idx:.", 'the file "train-images-idx3-ubyte"'),
+    "idx truncated": Case("--set data.source=idx:.", "download the file again", idx(cut=5)),
+    "idx of another magic": Case("--set data.source=idx:.", "the magic number must be 2051", idx(magic=0x801)),
+    "more labels than pictures": Case("--set data.source=idx:.", "has 6 pictures, but", idx(labels=7)),
+    "no parquet": Case("--set data.source=parquet:tiny.yaml", "tiny.yaml: cannot be read as a parquet file"),
+    "null image": Case("--set data.source=parquet:t.parquet", "t.parquet row 8: there are no bytes in it", null_image),
+    "too many labels asked": Case("--set data.labels_per_class=5000", "data.labels_per_class is 5000, but class"),
+    "unknown class": Case("--set data.classes=[1,eleven]", 'digits has no class "eleven"'),
+    "variable not set": Case("--set data.source=folder:$NO_SUCH_PLACE", "environment variable NO_SUCH_PLACE"),
+    "size of nothing": Case("--set data.size=-3", "data.size (line 3): expected 1 or more, or a list, got -3."),
     # models
-    "picture too small": Case("run tiny.yaml --set student.model=lenet5", "lenet5 expects pictures"),
-    "too deep": Case("run tiny.yaml --set 'student.model={cnn: {depth: 6}}'", "of at least 64 x 64 pixels"),
-    "larger than memory": Case("run tiny.yaml --set student.model.mlp.hidden=[900000000000]", "mlp(hidden=[900000000000]) cannot be built"),
+    "picture too small": Case("--set student.model=lenet5", "lenet5 expects pictures"),
+    "too deep": Case("--set 'student.model={cnn: {depth: 6}}'", "of at least 64 x 64 pixels"),
+    "larger than memory": Case(
+        "--set student.model.mlp.hidden=[900000000000]", "mlp(hidden=[900000000000]) cannot be built"
+    ),
     "normalise of another length": Case(
-        "run tiny.yaml --set 'student.normalise={mean: [0.5], std: [0.5, 1]}'", "normalise expects a mean and a positive"
+        "--set 'student.normalise={mean: [0.5], std: [0.5, 1]}'", "normalise expects a mean and a positive"
     ),
-    "teacher's run is missing": Case("run tiny.yaml --set 'teacher={source: run:runs/gone}'", "runs/gone holds no model.json"),
+    "teacher's run is missing": Case("--set 'teacher={source: run:runs/gone}'", "runs/gone holds no model.json"),
     "teacher of other classes": Case(
-        "run tiny.yaml --set data.classes=[1,2] --set 'teacher={source: run:{run}}'", "was made for samples [1, 8, 8] of the classes 0, 1, 2"
+        "--set data.classes=[1,2] --set 'teacher={source: run:{run}}'",
+        "was made for samples [1, 8, 8] of the classes 0, 1, 2",
     ),
-    "teacher's card is damaged": Case("run tiny.yaml --set 'teacher={source: run:teacher}'", "teacher/model.json is not readable JSON", damaged_card),
+    "teacher's card is damaged": Case(
+        "--set 'teacher={source: run:teacher}'", "teacher/model.json is not readable JSON", damaged_card
+    ),
     "weights of another architecture": Case(
-        "run tiny.yaml --set teacher.source=file:{run}/student/model.safetensors", "the model expects [32, 64]"
+        "--set teacher.source=file:{run}/student/model.safetensors", "the model expects [32, 64]"
     ),
     "weights that are a pickle": Case(
-        "run tiny.yaml --set teacher.source=file:weights.safetensors", "weights.safetensors is not a readable safetensors file", pickled
+        "--set teacher.source=file:weights.safetensors",
+        "weights.safetensors is not a readable safetensors file",
+        pickled,
     ),
-    "weights missing": Case("run tiny.yaml --set student.source=file:gone.safetensors", "There is no weight file gone.safetensors."),
+    "weights missing": Case("--set student.source=file:gone.safetensors", "There is no weight file gone.safetensors."),
     # the other commands
     "predict without bundle": Case("predict gone x.png", "There is no folder gone"),
     "predict with a foreign folder": Case("predict thesis x.png", "thesis is not an export folder", foreign),
-    "evaluate unfinished": Case("evaluate half", "the run is not finished; go on with: limbeck run half/recipe.yaml --out half --resume", unfinished),
+    "evaluate unfinished": Case(
+        "evaluate half",
+        "the run is not finished; go on with: limbeck run half/recipe.yaml --out half --resume",
+        unfinished,
+    ),
     "evaluate nothing": Case("evaluate thesis", "thesis is not an export folder", foreign),
     "evaluate on nothing": Case("evaluate {run} --data folder:gone", 'there is no folder "gone"'),
-    "evaluate on other classes": Case("evaluate {run} --data folder:photos", "has the class 'cat', which the model does not know", photos),
+    "evaluate on other classes": Case(
+        "evaluate {run} --data folder:photos", "has the class 'cat', which the model does not know", photos
+    ),
     "evaluate a bundle on nothing": Case("evaluate {run}/export", "name some with --data"),
     "export unfinished": Case("export half", "half has no report.json", unfinished),
     "report of nothing": Case("report thesis", "thesis has no report.json", foreign),
@@ -201,9 +231,9 @@ CASES = {
     "init on an empty folder": Case("init thesis", "thesis has 0 folders with pictures", foreign),
     "init onto a file": Case("init photos --out tiny.yaml", "tiny.yaml exists already; use --force", photos),
     "unknown command": Case("rnu tiny.yaml", "No such command 'rnu'. Did you mean 'run'?"),
-    "unknown option": Case("run tiny.yaml --outt x", "No such option: --outt"),
+    "unknown option": Case("--outt x", "No such option: --outt"),
     "argument missing": Case("predict", "Missing argument"),
-}  # fmt: skip
+}
 
 
 def listing(place: Path) -> dict[str, bytes]:
@@ -216,7 +246,8 @@ def test_user_mistake(name, call, tiny, finished_run):
     case.prepare(tiny.parent, finished_run)
     before, folders = listing(tiny.parent), set(tiny.parent.rglob("*"))
 
-    answer = call(*shlex.split(case.command.replace("{run}", str(finished_run))))
+    command = case.command if case.command[:2] != "--" else f"run tiny.yaml {case.command}"
+    answer = call(*shlex.split(command.replace("{run}", str(finished_run))))
 
     assert answer.code == 2
     assert answer.err.startswith("Error: ")
@@ -274,6 +305,7 @@ class Full:
         self.sync(file)
 
 
+@pytest.mark.usefixtures("quick_page")
 @pytest.mark.parametrize("writes", [0, 3, 25])
 def test_full_disk_leaves_a_run_that_goes_on(call, tiny, monkeypatch, writes):
     with monkeypatch.context() as patch:
@@ -328,6 +360,14 @@ def test_folder_that_cannot_be_written(call, tiny, monkeypatch, number):
     assert listing(tiny.parent) == {"tiny.yaml": tiny.read_bytes()}
 
 
+def test_folder_below_a_file(call, tiny):
+    answer = call("run", tiny, *QUICK, "--out", "tiny.yaml/x")
+
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: tiny.yaml/x cannot be written (Not a directory)")
+    assert [path.name for path in tiny.parent.iterdir()] == ["tiny.yaml"]
+
+
 def test_file_that_cannot_be_used(call, tiny, monkeypatch):
     def refuse(self: Path, *given: object, **named: object) -> str:
         raise OSError(errno.EIO, "Input/output error", str(self))
@@ -342,9 +382,8 @@ def test_file_that_cannot_be_used(call, tiny, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "code", "says"),
     [
-        ("run gone.yaml", 2, "Error: gone.yaml: 1 mistake\n  there is no such file."),
+        ("rnu", 2, "Error: No such command 'rnu'. Did you mean 'run'? See limbeck --help."),
         ("predict gone x.png", 2, "Error: There is no folder gone"),
-        ("run tiny.yaml --out tiny.yaml/x", 1, "Error: tiny.yaml/x cannot be written (Not a directory)"),
     ],
 )
 def test_as_a_process(tiny, command, code, says):

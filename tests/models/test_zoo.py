@@ -13,7 +13,10 @@ from limbeck.errors import ModelError
 from limbeck.models import CNN, MLP, LeNet5, LeNet5_Half, Linear
 
 GREY = (1, 28, 28)
-SMALLEST = {"CNN": 4, "MLP": 1, "LeNet5": 12, "LeNet5_Half": 12, "Linear": 1}
+SMALLEST = {
+    "Attention": 1, "CNN": 4, "GRU": 1, "LeNet5": 12, "LeNet5_Half": 12, "Linear": 1, "MLP": 1,
+    "ResNet": 8, "VGG": 8, "WRN": 8,
+}  # fmt: skip
 
 
 def parameters(net: nn.Module) -> int:

@@ -117,8 +117,24 @@ def test_controls_with_smoothing_and_with_hard_teacher_labels() -> None:
     objective = Objective([(0.9, SoftLabels()), (0.1, CrossEntropy(0.05))])
     assert objective.control(label_smoothing=0.1).describe() == "1 cross_entropy(label_smoothing=0.1)"
     hard = objective.control(teacher_labels=True)
-    assert hard.describe() == "1 cross_entropy(label_smoothing=0.05) + 1 teacher_labels"
+    assert hard.describe() == "0.111111 cross_entropy(label_smoothing=0.05) + 1 teacher_labels"
     assert hard.needs == {"labels"}
+
+
+def test_hard_teacher_labels_take_the_place_of_the_terms_that_ask_the_teacher() -> None:
+    taught_alone = Objective([(1.0, SoftLabels()), (0.1, EntropyPenalty())])
+    assert taught_alone.control(teacher_labels=True).describe() == "0.1 entropy_penalty + 1 teacher_labels"
+    mostly_labels = Objective([(0.01, LogitMatching()), (1.0, CrossEntropy())])
+    control = mostly_labels.control(teacher_labels=True)
+    assert control.describe() == "1 cross_entropy(label_smoothing=0.0) + 1 teacher_labels"
+
+
+def test_the_control_of_hard_labels_is_the_objective_of_hard_labels() -> None:
+    """Otherwise a stage that is taught by hard labels alone would report a gain of soft knowledge."""
+    hard = Objective([(0.9, TeacherLabels()), (0.1, CrossEntropy())])
+    control = hard.control(teacher_labels=True)
+    weights = dict(zip(control.names, control.weights, strict=True))
+    assert weights["cross_entropy"] / weights["teacher_labels"] == pytest.approx(0.1 / 0.9)
 
 
 def test_works_inside_a_plain_loop() -> None:

@@ -80,6 +80,7 @@ def in_child(work: Callable[[], None], seconds: float | None = None) -> int:
     """Run work in a forked process, killed after so many seconds; return how it ended (-9 when killed)."""
     child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # a forked process needs a thread pool of its own before any other thread asks for it
         try:
             work()
         except BaseException:

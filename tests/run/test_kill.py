@@ -79,7 +79,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, li
         stdout=subprocess.PIPE,
         check=True,
         timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "LIMBECK_CACHE": "off"},
     )
     return folder, dict(zip(JOBS, json.loads(done.stdout), strict=True))
 
@@ -107,9 +107,7 @@ def test_random_moments_hit_runs_under_way(killed: tuple[Path, dict[str, list[in
 
 
 @pytest.mark.parametrize("name", [*MOMENTS, *SHARES])
-def test_a_resumed_run_has_the_figures_of_an_unbroken_one(
-    killed: tuple[Path, dict[str, list[int]]], name: str
-) -> None:
+def test_a_resumed_run_has_the_figures_of_an_unbroken_one(killed: tuple[Path, dict[str, list[int]]], name: str) -> None:
     folder = killed[0]
     resumed, unbroken = folder / name.replace(" ", "-"), folder / "unbroken"
     assert figures(resumed) == figures(unbroken)

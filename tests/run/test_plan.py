@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ from limbeck.recipe.load import parse_recipe
 from limbeck.run.plan import Plan, StagePlan, expand, plan_from_recipe, resolve_controls, title_of, views_of
 from limbeck.train.settings import Settings
 
-BASE = "student: {model: {mlp: {hidden: [4]}}}\nteacher: {model: {mlp: {hidden: [6]}}}\nobjective: [soft_labels, cross_entropy]\n"
+BASE = """\
+student: {model: {mlp: {hidden: [4]}}}
+teacher: {model: {mlp: {hidden: [6]}}}
+objective: [soft_labels, cross_entropy]
+"""
 
 
 def plan(extra: str = "", *overrides: str) -> Plan:
@@ -73,8 +78,13 @@ def test_weights_from_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("labels", "per_class", "asked", "each"),
-    [("all", "null", "false", False), ("same", "5", "false", True), ("same", "null", "false", False), ("all", "5", "true", True)],
-)  # fmt: skip
+    [
+        ("all", "null", "false", False),
+        ("same", "5", "false", True),
+        ("same", "null", "false", False),
+        ("all", "5", "true", True),
+    ],
+)
 def test_teacher_of_each_seed(labels, per_class, asked, each):
     made = plan("", f"teacher.labels={labels}", f"data.labels_per_class={per_class}", f"teacher.per_seed={asked}")
 
@@ -164,13 +174,12 @@ def test_teacher_of_a_run(finished_run, digits):
 
 
 def test_teacher_of_a_python_run_is_refused(tmp_path):
-    (tmp_path / "model.json").write_text(
-        '{"architecture": null, "title": "Mine", "classes": ["0","1","2","3","4","5","6","7","8","9"], "shape": [1, 8, 8]}'
-    )
+    card = {"architecture": None, "title": "Mine", "classes": [str(label) for label in range(10)], "shape": [1, 8, 8]}
+    (tmp_path / "model.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"is a Python class \(Mine\)"):
         plan("", f"teacher={{source: 'run:{tmp_path}'}}")
-    (tmp_path / "model.json").write_text((tmp_path / "model.json").read_text().replace("null", '{"resnet": {}}'))
-    with pytest.raises(ModelError, match="names the architecture 'resnet', which this version does not have"):
+    (tmp_path / "model.json").write_text((tmp_path / "model.json").read_text().replace("null", '{"no_such_net": {}}'))
+    with pytest.raises(ModelError, match="names the architecture 'no_such_net', which this version does not have"):
         plan("", f"teacher={{source: 'run:{tmp_path}'}}")
 
 

@@ -31,7 +31,7 @@ def test_changed_weights_are_refused(finished_run, tmp_path):
 
 @pytest.mark.parametrize(
     ("architecture", "says"),
-    [(None, r"limbeck.load\('.*', student=Mine\(\)\)"), ({"resnet": {}}, "names the architecture 'resnet'")],
+    [(None, r"limbeck.load\('.*', student=Mine\(\)\)"), ({"no_such_net": {}}, "names the architecture 'no_such_net'")],
 )
 def test_architecture_that_is_not_of_the_zoo(finished_run, tmp_path, architecture, says):
     shutil.copytree(finished_run / "student", tmp_path / "student")

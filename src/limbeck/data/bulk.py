@@ -43,6 +43,10 @@ class Decoded:
     reading: ReadOptions
     notes: tuple[str, ...]
 
+    def notes_below(self, root: Path) -> tuple[str, ...]:
+        """Return the notes with files named by their path below a folder."""
+        return tuple(note.replace(f"{root}{os.sep}", "") for note in self.notes)
+
 
 def decode_all(pictures: Sequence[Picture], options: ReadOptions) -> Decoded:
     """Decode pictures into one array and say with which size and channels.

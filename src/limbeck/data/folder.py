@@ -59,11 +59,12 @@ class Listing:
         start, stop = [0, *self.ends][number], self.ends[number]
         return part_of(decoded, start, stop, np.array(self.labels, dtype=np.int64), self.ids)
 
-    def notes(self) -> tuple[str, ...]:
-        """One sentence about what was passed over, if anything was."""
+    def notes(self, decoded: Decoded) -> tuple[str, ...]:
+        """Sentences about what was passed over or decided; files are named by their path below the folder."""
+        below = decoded.notes_below(self.root)
         if not self.ignored:
-            return ()
-        return (f"Ignored, being hidden or no picture of a known ending: {name_some(self.ignored)}.",)
+            return below
+        return (f"Ignored, being hidden or no picture of a known ending: {name_some(self.ignored)}.", *below)
 
 
 def read_folder(folder: Path, options: ReadOptions) -> Source:
@@ -87,7 +88,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Source:
         train=train,
         test=test if len(test) else None,
         unlabelled=unlabelled if len(unlabelled) else None,
-        notes=listing.notes() + decoded.notes,
+        notes=listing.notes(decoded),
         reading=decoded.reading,
     )
 
@@ -97,7 +98,7 @@ def read_flat(folder: Path, options: ReadOptions) -> tuple[Samples, tuple[str, .
     listing = Listing(folder)
     listing.ends = [listing.add(folder, -1)]
     decoded = decode_all(listing.pictures, options)
-    return listing.part(decoded, 0), listing.notes() + decoded.notes
+    return listing.part(decoded, 0), listing.notes(decoded)
 
 
 def is_flat(folder: Path) -> bool:

@@ -56,7 +56,7 @@ def read_parquet(path: Path, options: ReadOptions, *, labelled: bool = True) -> 
         classes=classes,
         train=part_of(decoded, 0, middle, labels, ids),
         test=part_of(decoded, middle, len(labels), labels, ids) if test_files else None,
-        notes=notes + decoded.notes,
+        notes=notes + decoded.notes_below(path if path.is_dir() else path.parent),
         reading=decoded.reading,
     )
 

@@ -26,7 +26,7 @@ def open_unlabelled(text: str, options: ReadOptions) -> tuple[Samples, tuple[str
         return _not_empty(without_labels(samples), text), notes
     found = read_parquet(path, options, labelled=False) if kind == "parquet" else open_source(text, options)
     parts = [found.train] if found.unlabelled is None else [found.train, found.unlabelled]
-    notes = tuple(f"{text}: {note}" for note in found.notes)
+    notes = tuple(f"Unlabelled samples: {note}" for note in found.notes)
     return _not_empty(without_labels(concatenate(parts)), text), notes
 
 

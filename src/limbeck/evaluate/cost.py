@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from limbeck.models.adapt import Adapted
+from limbeck.train.threads import multiply_adds
 
 WARM_UP_RUNS = 10
 TIMED_RUNS = 200
@@ -32,13 +32,10 @@ def size(model: Adapted, sample: Tensor) -> Size:
 
     Multiply-adds count matrix products and convolutions (PyTorch's flop counter, halved).
     """
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model.eval()(sample)
     return Size(
         parameters=sum(parameter.numel() for parameter in model.net.parameters()),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in model.net.state_dict().values()),
-        macs=counter.get_total_flops() // 2,
+        macs=multiply_adds(model.eval(), sample),
     )
 
 

@@ -25,6 +25,8 @@ class Remembered(Teacher):
     epoch at which training starts can matter.
     """
 
+    recalls = True
+
     def __init__(self, teacher: Teacher, samples: Samples, views: Views | None) -> None:
         self.teacher, self.samples, self.views = teacher, samples, views
         self.provides, self.classes, self.fingerprint = teacher.provides, teacher.classes, teacher.fingerprint

@@ -74,7 +74,8 @@ class Layer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return tokens [B, T, E] that have seen each other."""
         tokens = tokens + self.dropout(self._attend(self.before_attention(tokens)))
-        return tokens + self.dropout(self.mlp(self.before_mlp(tokens)))
+        seen: Tensor = tokens + self.dropout(self.mlp(self.before_mlp(tokens)))
+        return seen
 
     def _attend(self, tokens: Tensor) -> Tensor:
         queries, keys, values = (

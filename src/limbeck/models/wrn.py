@@ -68,5 +68,6 @@ class PreActivationBlock(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return residual + shortcut, not activated."""
         active = self.activate(inputs)
-        shortcut: Tensor = inputs if self.shortcut is None else self.shortcut(active)
-        return shortcut + self.residual(active)
+        shortcut = inputs if self.shortcut is None else self.shortcut(active)
+        outputs: Tensor = shortcut + self.residual(active)
+        return outputs

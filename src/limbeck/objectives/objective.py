@@ -76,12 +76,14 @@ class Objective(nn.Module):
     def control(self, *, label_smoothing: float = 0.0, teacher_labels: bool = False) -> Objective:
         """Return the objective of a control: the teacher-free terms, with cross-entropy at weight 1.
 
-        label_smoothing: of that cross-entropy, 0 keeps what the objective says; teacher_labels: add the
-        teacher's hard labels at weight 1.
+        label_smoothing: of that cross-entropy, 0 keeps what the objective says; teacher_labels: put the
+        teacher's hard labels at weight 1 in the place of what else the teacher says, and cross-entropy beside
+        them in the objective's own proportion, at most 1 and none where the objective has none.
         """
         own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
         smoothing = label_smoothing or (own[0] if own else 0.0)
-        kept: list[tuple[float, Term]] = [(1.0, CrossEntropy(smoothing))]
+        share = self._label_share() if teacher_labels else 1.0
+        kept: list[tuple[float, Term]] = [(share, CrossEntropy(smoothing))] if share > 0 else []
         for number, weight in enumerate(self.weights):
             term = self._term(number)
             if not term.needs and not isinstance(term, CrossEntropy):
@@ -89,6 +91,13 @@ class Objective(nn.Module):
         if teacher_labels:
             kept.append((1.0, TeacherLabels()))
         return Objective(kept)
+
+    def _label_share(self) -> float:
+        """Return the weight of cross-entropy for each unit of weight on the teacher's terms, 0..1."""
+        pairs = [(weight, self._term(number)) for number, weight in enumerate(self.weights)]
+        own = sum(weight for weight, term in pairs if isinstance(term, CrossEntropy))
+        taught = sum(weight for weight, term in pairs if term.needs)
+        return min(own / taught, 1.0) if taught > 0 else 1.0
 
     def describe(self) -> str:
         """Return the sum in words, such as '0.9 soft_labels(temperature=4.0) + 0.1 weight_penalty'."""

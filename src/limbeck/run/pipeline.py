@@ -84,6 +84,8 @@ def check(plan: Plan) -> None:
     """Build every model and show it two samples, so that what cannot work fails before a folder is made."""
     rows = plan.data.train[:2]
     batch = plan.data.pool.batch(rows)
+    for views in (plan.views, plan.teacher.views if plan.teacher else None):
+        plan.data.pool.batch(rows, view=torch.ones_like(rows), views=views)
     student = plan.model(plan.student, plan.seeds[0]).eval()
     provides: frozenset[str] = frozenset()
     knowledge = Knowledge()

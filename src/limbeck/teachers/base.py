@@ -11,13 +11,15 @@ class Teacher(ABC):
     """Answers for a batch, always in evaluation mode and without gradients.
 
     provides: what it can give, drawn from {"logits", "probs", "labels"}; classes: C; fingerprint: changes when
-    its answers would; asked: how many samples it was asked about so far.
+    its answers would; asked: how many samples it was asked about so far; recalls: whether it answers from memory,
+    at no cost.
     """
 
     provides: frozenset[str]
     classes: int
     fingerprint: str
     asked: int = 0
+    recalls: bool = False
 
     @abstractmethod
     def current_fingerprint(self) -> str:

@@ -25,6 +25,7 @@ from limbeck.teachers.base import Teacher
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.order import Order
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
+from limbeck.train.threads import SMALL_STEP, fitting_threads, multiply_adds
 from limbeck.types import Batch, Knowledge, Record
 
 CHECKPOINT_SECONDS = 5.0
@@ -100,7 +101,7 @@ def fit(
     accelerator = Accelerator(cpu=device is None or device.type == "cpu")
     lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.inputs.device))
     torch.manual_seed(seed)
-    _prepare(model, objective, lesson, teacher, accelerator.device)
+    work = _prepare(model, objective, lesson, teacher, accelerator.device) * settings.batch_size
     optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
     prepared, optimizer = accelerator.prepare(model, optimizer)
     modules = {"model": model.net, "objective": objective}
@@ -109,31 +110,32 @@ def fit(
         best, progress = found[0], Progress(**found[1])
     started, saved = time.monotonic() - progress.seconds, time.monotonic()
     last = min(budget.steps, budget.stop_at or budget.steps)
-    while progress.step < last and not _out_of_patience(progress, settings):
-        model.train()
-        steps = range(progress.step, min(progress.step + budget.per_epoch, last))
-        sums = torch.zeros(1 + len(objective.names), device=accelerator.device)
-        for step in steps:
-            batch = _batch(lesson, order, step, settings.batch_size)
-            knowledge = teacher(batch) if teacher is not None else Knowledge()
-            loss, parts = objective(prepared(batch.inputs), knowledge, batch)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, budget.steps)
-            optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
-            optimizer.step()
-            sums += torch.stack([loss.detach(), *parts.values()])
-        progress.step, progress.epoch = steps[-1] + 1, progress.epoch + 1
-        progress.seconds = time.monotonic() - started
-        record = _record(name, seed, progress, budget, objective.names, sums / len(steps), model, lesson, settings)
-        progress.history.append(asdict(record))
-        if _is_best(progress, record.accuracy):
-            best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
-        for observer in observers:
-            observer(record)
-        if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
-            saved = time.monotonic()
+    with fitting_threads(work, accelerator.device):
+        while progress.step < last and not _out_of_patience(progress, settings):
+            model.train()
+            steps = range(progress.step, min(progress.step + budget.per_epoch, last))
+            sums = torch.zeros(1 + len(objective.names), device=accelerator.device)
+            for step in steps:
+                batch = _batch(lesson, order, step, settings.batch_size)
+                knowledge = teacher(batch) if teacher is not None else Knowledge()
+                loss, parts = objective(prepared(batch.inputs), knowledge, batch)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, step, budget.steps)
+                optimizer.zero_grad(set_to_none=True)
+                accelerator.backward(loss)
+                optimizer.step()
+                sums += torch.stack([loss.detach(), *parts.values()])
+            progress.step, progress.epoch = steps[-1] + 1, progress.epoch + 1
+            progress.seconds = time.monotonic() - started
+            record = _record(name, seed, progress, budget, objective.names, sums / len(steps), model, lesson, settings)
+            progress.history.append(asdict(record))
+            if _is_best(progress, record.accuracy):
+                best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
+            for observer in observers:
+                observer(record)
+            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
+                saved = time.monotonic()
     model.net.load_state_dict(best)
     model.eval()
     return progress
@@ -164,8 +166,11 @@ def accuracy(model: Adapted, samples: Samples, rows: Tensor, labels: Tensor) -> 
 
 def _prepare(
     model: Adapted, objective: Objective, lesson: Lesson, teacher: Teacher | None, device: torch.device
-) -> None:
-    """Let the terms see the shapes of one small batch, without moving any state of the model."""
+) -> int:
+    """Let the terms see the shapes of one small batch, without moving any state of the model.
+
+    Returns the multiply-adds that a step costs for each sample; a live teacher counts as very many.
+    """
     model.to(device).eval()
     rows = lesson.rows[:2].to(lesson.samples.inputs.device)
     batch = lesson.samples.batch(rows, labels=lesson.labels)
@@ -174,6 +179,9 @@ def _prepare(
         knowledge = teacher(batch) if teacher is not None else Knowledge()
     objective.prepare(outputs, knowledge, Context(student=model, samples=len(lesson.samples)))
     objective.to(device)
+    if teacher is not None and not teacher.recalls:
+        return SMALL_STEP
+    return multiply_adds(model, batch.inputs)
 
 
 def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:
