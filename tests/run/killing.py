@@ -83,7 +83,7 @@ def in_child(work: Callable[[], None], seconds: float | None = None) -> int:
         torch.set_num_threads(1)  # a forked process needs a thread pool of its own before any other thread asks for it
         try:
             work()
-        except BaseException:
+        except BaseException:  # noqa: BLE001  a forked process must never return into its parent's code
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
@@ -113,7 +113,7 @@ def prepare(recipe: Path) -> Plan:
     plan = plan_from_recipe(load_recipe(recipe))
     traced = trace_graph(plan.model(plan.student, 0).eval(), shape=plan.data.shape, kind="image")
     limbeck.run.ship.trace_graph = lambda model, *, shape, kind: traced
-    limbeck.run.pipeline.render_html = lambda report: json.dumps(report)
+    limbeck.run.pipeline.render_html = json.dumps
     limbeck.train.loop.CHECKPOINT_SECONDS = 0.0
     assert plan.data.fingerprint
     return plan

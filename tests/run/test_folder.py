@@ -39,23 +39,31 @@ def test_a_new_folder_gets_its_recipe_and_state(tmp_path: Path) -> None:
 def test_an_existing_folder_is_refused(tmp_path: Path, there: str) -> None:
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("mine")
-    with pytest.raises(FolderError, match="exists already. Use --resume .* --force .* --out"):
-        with open_folder(plan(), out=tmp_path, resume=False, force=False):
-            pass
-    with pytest.raises(FolderError, match="not a run folder, so --force does not delete it"):
-        with open_folder(plan(), out=tmp_path, resume=False, force=True):
-            pass
-    with pytest.raises(FolderError, match="nothing to resume"):
-        with open_folder(plan(), out=tmp_path, resume=True, force=False):
-            pass
+    with (
+        pytest.raises(FolderError, match="exists already. Use --resume .* --force .* --out"),
+        open_folder(plan(), out=tmp_path, resume=False, force=False),
+    ):
+        pass
+    with (
+        pytest.raises(FolderError, match="not a run folder, so --force does not delete it"),
+        open_folder(plan(), out=tmp_path, resume=False, force=True),
+    ):
+        pass
+    with (
+        pytest.raises(FolderError, match="nothing to resume"),
+        open_folder(plan(), out=tmp_path, resume=True, force=False),
+    ):
+        pass
     assert contents(tmp_path) == {there: "mine"}
 
 
 def test_a_finished_run_is_refused_and_left_alone(tmp_path: Path) -> None:
     before = contents(make(tmp_path / "run"))
-    with pytest.raises(FolderError, match="exists already"):
-        with open_folder(plan(), out=tmp_path / "run", resume=False, force=False):
-            pass
+    with (
+        pytest.raises(FolderError, match="exists already"),
+        open_folder(plan(), out=tmp_path / "run", resume=False, force=False),
+    ):
+        pass
     assert contents(tmp_path / "run") == before
 
 
@@ -74,9 +82,11 @@ def test_force_never_touches_a_folder_in_use(tmp_path: Path) -> None:
     with open_folder(plan(), out=folder, resume=True, force=False):
         before = contents(folder)
         for resume, force in ((False, True), (True, False)):
-            with pytest.raises(FolderError, match="is in use by another limbeck process"):
-                with open_folder(plan(), out=folder, resume=resume, force=force):
-                    pass
+            with (
+                pytest.raises(FolderError, match="is in use by another limbeck process"),
+                open_folder(plan(), out=folder, resume=resume, force=force),
+            ):
+                pass
         assert contents(folder) == before
 
 
@@ -121,33 +131,43 @@ def test_a_run_killed_in_its_first_moment_begins_anew(tmp_path: Path, left: list
 def test_resume_names_the_keys_that_differ(tmp_path: Path) -> None:
     make(tmp_path / "run")
     other = plan("name: one\nseeds: 3\ndata: {source: x}\n")
-    with pytest.raises(FolderError, match=r"another recipe \(different: data, seeds\)"):
-        with open_folder(other, out=tmp_path / "run", resume=True, force=False):
-            pass
-    with pytest.raises(FolderError, match=r"different: order"):
-        with open_folder(plan("seeds: 2\nname: one\n"), out=tmp_path / "run", resume=True, force=False):
-            pass
+    with (
+        pytest.raises(FolderError, match=r"another recipe \(different: data, seeds\)"),
+        open_folder(other, out=tmp_path / "run", resume=True, force=False),
+    ):
+        pass
+    with (
+        pytest.raises(FolderError, match=r"different: order"),
+        open_folder(plan("seeds: 2\nname: one\n"), out=tmp_path / "run", resume=True, force=False),
+    ):
+        pass
 
 
 def test_resume_refuses_changed_data(tmp_path: Path) -> None:
     make(tmp_path / "run")
-    with pytest.raises(FolderError, match="The data has changed"):
-        with open_folder(plan(data="other"), out=tmp_path / "run", resume=True, force=False):
-            pass
+    with (
+        pytest.raises(FolderError, match="The data has changed"),
+        open_folder(plan(data="other"), out=tmp_path / "run", resume=True, force=False),
+    ):
+        pass
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FolderError, match="is a file; --out expects a folder"):
-        with open_folder(plan(), out=tmp_path / "file", resume=False, force=True):
-            pass
+    with (
+        pytest.raises(FolderError, match="is a file; --out expects a folder"),
+        open_folder(plan(), out=tmp_path / "file", resume=False, force=True),
+    ):
+        pass
 
 
 def test_a_folder_below_a_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(DiskError, match="cannot be written"):
-        with open_folder(plan(), out=tmp_path / "file" / "run", resume=False, force=False):
-            pass
+    with (
+        pytest.raises(DiskError, match="cannot be written"),
+        open_folder(plan(), out=tmp_path / "file" / "run", resume=False, force=False),
+    ):
+        pass
 
 
 def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +181,11 @@ def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.Monkey
         assert str(folder) == "runs/one-2"
     with open_folder(plan("name: a\n"), out=None, resume=True, force=False) as folder:
         assert str(folder) == "runs/one-3"
-    with pytest.raises(FolderError, match="no run of this recipe in runs/ to resume"):
-        with open_folder(plan("name: c\n"), out=None, resume=True, force=False):
-            pass
+    with (
+        pytest.raises(FolderError, match="no run of this recipe in runs/ to resume"),
+        open_folder(plan("name: c\n"), out=None, resume=True, force=False),
+    ):
+        pass
 
 
 def test_state_is_json(tmp_path: Path) -> None:

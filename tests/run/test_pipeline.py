@@ -32,7 +32,8 @@ from limbeck.train.settings import Settings
 
 METRICS = {"accuracy", "worst_class_accuracy", "nll", "brier", "ece", "agreement", "negative_flips"}
 MODEL = {
-    "role", "name", "title", "architecture", "metrics", "steps", "parameters", "bytes", "macs", "latency_ms", "checksum",
+    "role", "name", "title", "architecture", "metrics", "steps", "parameters", "bytes", "macs", "latency_ms",
+    "checksum",
 }  # fmt: skip
 VERDICT = {"outcome", "against", "gain", "ci95", "gap_closed", "sentence"}
 TOP = {
