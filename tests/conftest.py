@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+os.environ["LIMBECK_CACHE"] = "off"  # a test that wants the cache names a folder
 
 TINY = """\
 name: tiny

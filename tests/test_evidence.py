@@ -22,7 +22,7 @@ from limbeck.models import MLP
 from limbeck.models.weights import checksum, load_weights, save_weights
 from limbeck.recipe.load import parse_recipe
 from limbeck.run import assess as assessing
-from limbeck.run import fits, pipeline
+from limbeck.run import fits, jobs, pipeline
 from limbeck.run.answers import Answers
 from limbeck.run.chains import Chains
 from limbeck.run.plan import Plan, plan_from_recipe
@@ -82,7 +82,7 @@ class Seen:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     """Every call of fit, in order."""
     calls: list[Seen] = []
-    real = fits.fit
+    real = jobs.fit
 
     def fit(model: Any, objective: Any, lesson: Lesson, settings: Settings, budget: Any, **named: Any) -> Progress:
         call = Seen(named["name"], named["seed"], checksum(model.net), lesson, settings)
@@ -91,7 +91,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
         call.end = checksum(model.net)
         return progress
 
-    monkeypatch.setattr(fits, "fit", fit)
+    monkeypatch.setattr(jobs, "fit", fit)
     return calls
 
 
@@ -307,7 +307,7 @@ def planted(rates: dict[str, float], plan: Plan, monkeypatch: pytest.MonkeyPatch
         chosen = np.where(hits, labels, (labels + 1) % 10)
         answers[role] = Answers(np.eye(10)[chosen] * 0.9 + 0.01, seeds, labels)
         by_seed = {
-            seed: fits.Trained(None, Path(role), Progress(step=9, best_accuracy=rate), seed, 1.0, 9)  # type: ignore[arg-type]
+            seed: jobs.Trained(None, Path(role), Progress(step=9, best_accuracy=rate), seed, 1.0, 9)  # type: ignore[arg-type]
             for seed in seeds
         }
         if role != "teacher":

@@ -16,7 +16,7 @@ from limbeck.run import assess as assessing
 from limbeck.run.answers import Answers
 from limbeck.run.assess import assess, describe_data, describe_stages, header
 from limbeck.run.chains import Chains
-from limbeck.run.fits import Trained
+from limbeck.run.jobs import Trained
 from limbeck.run.plan import ModelPlan, Plan, StagePlan, TeacherPlan
 from limbeck.train.loop import Progress
 from limbeck.train.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 from limbeck.objectives import CrossEntropy, SoftLabels, TeacherLabels
 from limbeck.objectives.objective import Objective
 from limbeck.run.chains import count_steps, folder_of, train_chains
-from limbeck.run.fits import Trained
+from limbeck.run.jobs import Trained
 from limbeck.run.plan import StagePlan
 from limbeck.train.loop import Progress
 from limbeck.train.settings import Settings

@@ -14,7 +14,8 @@ from limbeck.models.linear import Linear
 from limbeck.models.weights import checksum, read_card
 from limbeck.objectives import CrossEntropy, SoftLabels, WeightPenalty
 from limbeck.objectives.objective import Objective
-from limbeck.run.fits import Trained, Workshop, best_seed, objective_of
+from limbeck.run.fits import Workshop, best_seed, objective_of
+from limbeck.run.jobs import Trained
 from limbeck.run.plan import ModelPlan, Plan, StagePlan
 from limbeck.run.watch import Silent
 from limbeck.train.loop import Progress

@@ -12,7 +12,7 @@ from PIL import Image
 
 from limbeck.data.dataset import Data
 from limbeck.run.answers import Answers
-from limbeck.run.fits import Trained
+from limbeck.run.jobs import Trained
 from limbeck.run.pictures import LARGEST_SIDE, SHOWN, curves, disagreements
 from limbeck.train.loop import Progress
 

@@ -104,7 +104,13 @@ def test_the_report_has_every_key_of_the_contract(report: dict[str, Any]) -> Non
     assert report["models"]["student"]["metrics"]["agreement"] is not None
     assert set(report["export"]["onnx"]) >= {"bytes", "metrics", "max_abs_error", "latency_ms"}
     assert report["export"]["int8"] is None
-    assert set(report["cost"]) == {"teacher_forwards", "teacher_spot_checks", "seconds", "peak_memory_mib"}
+    assert set(report["cost"]) == {
+        "teacher_forwards",
+        "teacher_spot_checks",
+        "controls_from_cache",
+        "seconds",
+        "peak_memory_mib",
+    }
     assert set(report["cost"]["seconds"]) >= {"teacher", "knowledge", "student", "controls"}
     assert (report["task"], report["primary"], report["schema"]) == ("classification", "accuracy", 1)
 

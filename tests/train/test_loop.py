@@ -275,4 +275,4 @@ def test_withheld_labels_do_not_matter(make_lesson: MakeLesson, make_model: Make
 
 
 def test_progress_starts_at_nothing() -> None:
-    assert Progress() == Progress(0, 0, None, 0, 0, 0.0, [])
+    assert Progress() == Progress(0, 0, None, None, 0, 0, 0.0, [])

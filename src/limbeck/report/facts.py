@@ -26,6 +26,15 @@ def against_title(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
     return str(report["models"][key]["title"] if key else verdict["against"])
 
 
+def stage_against(report: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
+    """Return which of a stage's own controls its verdict is against; a dash where there is no verdict."""
+    verdict = stage["verdict"]
+    if not verdict:
+        return numbers.MISSING
+    key = stage["controls"].get(verdict["against"])
+    return str(report["models"][key]["title"] if key in report["models"] else verdict["against"])
+
+
 def verdict_facts(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[Fact]:
     """Return the figures behind a verdict; what is not known is left out."""
     name = report["primary"]
@@ -63,6 +72,7 @@ def cost_facts(report: Mapping[str, Any]) -> list[Fact]:
     return _known([
         ("Samples shown to the teacher", numbers.count(cost["teacher_forwards"])),
         ("Spot checks of the teacher", numbers.count(cost["teacher_spot_checks"])),
+        ("Fits of controls taken from the cache", numbers.count(cost.get("controls_from_cache") or None)),
         ("Peak memory", f"{numbers.count(memory)} MiB" if numbers.known(memory) else numbers.MISSING),
         *((f"Time: {part.lower()}", text) for part, text in parts),
     ])  # fmt: skip

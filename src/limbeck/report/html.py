@@ -76,7 +76,7 @@ def _stage(report: Report, stage: Report) -> dict[str, Any]:
         "name": stage["name"],
         "value": measures.value_text(primary, metric["mean"] if metric else None),
         "verdict": verdict,
-        "against": facts.against_title(report, verdict) if verdict else numbers.MISSING,
+        "against": facts.stage_against(report, stage),
     }
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import facts, measures, numbers, tables
+from limbeck.report import facts, measures, tables
 
 Report = Mapping[str, Any]
 
@@ -72,9 +72,7 @@ def _stages(report: Report) -> Iterator[str]:
     yield from ("## Stages", "", _line(["Stage", "Verdict", "Against"]), _line(["---"] * 3))
     for stage in report["stages"]:
         verdict = stage["verdict"]
-        said = (
-            [_ruling(report, verdict), facts.against_title(report, verdict)] if verdict else ["none", numbers.MISSING]
-        )
+        said = [_ruling(report, verdict) if verdict else "none", facts.stage_against(report, stage)]
         yield _line([stage["name"], *said])
     yield ""
 

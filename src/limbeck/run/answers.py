@@ -21,7 +21,7 @@ from limbeck.evaluate.calibration import softmax
 from limbeck.evaluate.intervals import Interval, bootstrap, rate, two_way
 from limbeck.evaluate.verdict import Verdict
 from limbeck.files import reporting_disk_errors
-from limbeck.run.fits import Trained
+from limbeck.run.jobs import Trained
 from limbeck.train.loop import predict
 
 Floats = NDArray[np.float64]

@@ -11,8 +11,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from limbeck.files import write_bytes
+
 OFF = "off"
-LAST = "fit.json"  # written last, so a folder that has it is whole
+RECORD = "fit.json"  # how a fit went; written last, so a folder that has it is whole
 
 
 def cache_folder() -> Path | None:
@@ -27,21 +29,22 @@ def cache_folder() -> Path | None:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limbeck"
 
 
-def fetch(key: str, folder: Path) -> bool:
-    """Copy a finished fit from the cache into a folder; False when there is none or it cannot be read."""
+def fetch(key: str, folder: Path) -> str | None:
+    """Copy a finished fit from the cache into a folder, all but its record, whose text is returned.
+
+    None when there is no such fit or it cannot be read; then it is trained.
+    """
     root = cache_folder()
     kept = None if root is None else root / "controls" / key
-    if kept is None or not (kept / LAST).is_file():
-        return False
+    if kept is None or not (kept / RECORD).is_file():
+        return None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in sorted(kept.iterdir(), key=lambda path: path.name == LAST):
-            partial = folder / f".{path.name}.partial"
-            shutil.copyfile(path, partial)
-            os.replace(partial, folder / path.name)
+        for path in kept.iterdir():
+            if path.name != RECORD:
+                write_bytes(folder / path.name, path.read_bytes())
+        return (kept / RECORD).read_text(encoding="utf-8")
     except OSError:
-        return False
-    return True
+        return None
 
 
 def keep(key: str, folder: Path, names: tuple[str, ...]) -> bool:

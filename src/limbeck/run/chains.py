@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limbeck.run.fits import STUDENT, Trained, Workshop, objective_of
+from limbeck.run.fits import STUDENT, Workshop, objective_of
+from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan, StagePlan
 from limbeck.teachers.base import Teacher
 

@@ -1,4 +1,4 @@
-"""Every model that a run trains: each a unit that is either finished on disk, or taken up from its checkpoint.
+"""Every model that a run trains, and what it is trained on.
 
 A student and its controls go through the same chain of stages, from the same starting weights, with the same
 views, batch size, schedule and number of optimizer steps. They differ in the objective and the labels alone.
@@ -9,47 +9,33 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from limbeck.data.samples import Samples
-from limbeck.evaluate.calibration import fit_temperature
-from limbeck.files import delete, reporting_disk_errors, write_text
+from limbeck.files import reporting_disk_errors
 from limbeck.knowledge.memory import remember
 from limbeck.models.adapt import Adapted
-from limbeck.models.weights import WEIGHTS, load_weights, read_card, save_weights
+from limbeck.models.weights import save_weights
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
+from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.plan import ModelPlan, Plan, StagePlan, settings_as_json
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
-from limbeck.train.loop import Budget, Lesson, Progress, fit, predict
+from limbeck.train.loop import Budget, Lesson, Progress, predict
 from limbeck.train.settings import Settings
 from limbeck.types import Record
 
-FIT = "fit.json"
-CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
 STUDENT = "student"
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A finished fit: the model with its best weights, where it is, and how it got there."""
-
-    model: Adapted
-    folder: Path
-    progress: Progress
-    seed: int
-    temperature: float
-    steps: int  # along the whole chain of stages
+OWN = ("teacher", STUDENT)  # never taken from the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +73,8 @@ class Workshop:
         lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views)
         objective = Objective([(1.0, CrossEntropy())])
         budget = _budget(plan.settings, len(rows))
-        return self._fit(folder, "teacher", seed, model, plan.model, objective, lesson, plan.settings, budget)
+        job = Job("teacher", seed, model, plan.model, objective, lesson, plan.settings, budget, self.plan.data)
+        return self._carry_out(job, folder)
 
     def train_stage(
         self,
@@ -119,11 +106,11 @@ class Workshop:
             labels = self._pseudo_labels(labels, labeller)
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
         lesson = Lesson(self.pool, rows, validation, labels, plan.views)
+        settings = stage.settings if role == STUDENT else _without_patience(stage.settings)
         needed = teacher if objective.needs else None
-        trained = self._fit(
-            folder, role, seed, model, plan.student, objective, lesson, stage.settings, budget, teacher=needed
-        )
-        return trained if before is None else _longer(trained, before.steps)
+        job = Job(role, seed, model, plan.student, objective, lesson, settings, budget, plan.data, needed)
+        trained = self._carry_out(job, folder)
+        return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
     def teacher(self, trained: Trained | None) -> Teacher | None:
         """Return the trained teacher as one that answers, from memory where its views are known."""
@@ -138,66 +125,18 @@ class Workshop:
         budget = _budget(stage.settings, len(rows))
         return budget if student is None else Budget(budget.steps, budget.per_epoch, student.progress.step)
 
-    def _fit(
-        self,
-        folder: Path,
-        name: str,
-        seed: int,
-        model: Adapted,
-        made: ModelPlan,
-        objective: Objective,
-        lesson: Lesson,
-        settings: Settings,
-        budget: Budget,
-        teacher: Teacher | None = None,
-    ) -> Trained:
-        if (folder / FIT).is_file():
-            found = json.loads((folder / FIT).read_text(encoding="utf-8"))
-            load_weights(model.net, folder / WEIGHTS, expected=read_card(folder)["sha256"])
-            model.eval()
-            progress, temperature = Progress(**found["progress"]), found["temperature"]
-        else:
-            if name not in ("teacher", STUDENT):
-                settings = _without_patience(settings)
-            progress = fit(
-                model, objective, lesson, settings, budget, teacher=teacher, seed=seed, name=name,
-                device=self.device, checkpoint=folder / CHECKPOINT, observers=[self.watcher.record, self.log],
-            )  # fmt: skip
-            model.cpu()
-            temperature = self._temperature(model, lesson)
-            save_weights(folder, model.net, self.card(made, model, seed, temperature))
-            description = {"objective": objective.describe(), "settings": settings_as_json(settings)}
-            found = {**description, "progress": asdict(progress), "temperature": temperature}
-            write_text(folder / FIT, json.dumps(found))
-        delete(folder / CHECKPOINT)
-        self.watcher.done(name, progress.step)
-        return Trained(model, folder, progress, seed, temperature, progress.step)
+    def _carry_out(self, job: Job, folder: Path) -> Trained:
+        trained = job.carry_out(folder, self.device, [self.watcher.record, self.log], job.name not in OWN)
+        self.watcher.done(job.name, trained.progress.step)
+        return trained
 
     def _as_it_is(self, made: ModelPlan, model: Adapted, folder: Path, seed: int, labels: Tensor) -> Trained:
         """Keep a copy of a teacher that is not trained here, so that the run folder is whole."""
-        model.eval()
-        lesson = Lesson(self.plan.data.pool, self.plan.data.train, self._validation(labels), labels)
-        temperature = self._temperature(model, lesson)
-        save_weights(folder, model.net, self.card(made, model, seed, temperature))
+        data = self.plan.data
+        lesson = Lesson(data.pool, data.train, self._validation(labels), labels)
+        temperature = validation_temperature(model.eval(), lesson, data)
+        save_weights(folder, model.net, card_of(made, model, data, seed, temperature))
         return Trained(model, folder, Progress(), seed, temperature, 0)
-
-    def _temperature(self, model: Adapted, lesson: Lesson) -> float:
-        rows = lesson.validation.cpu()
-        logits = predict(model, self.plan.data.pool, rows)
-        return float(fit_temperature(logits.numpy(), lesson.labels.cpu()[rows].numpy()))
-
-    def card(self, made: ModelPlan, model: Adapted, seed: int, temperature: float) -> dict[str, Any]:
-        """Return what model.json says about a model."""
-        normalise = model.normalise
-        return {
-            "architecture": made.architecture,
-            "title": made.title,
-            "classes": list(self.plan.data.classes),
-            "shape": list(self.plan.data.shape),
-            "normalise": normalise and {"mean": normalise.mean.tolist(), "std": normalise.std.tolist()},
-            "seed": seed,
-            "temperature": temperature,
-        }
 
     def _pseudo_labels(self, labels: Tensor, labeller: Trained) -> Tensor:
         """Return the labels with the labeller's top class where a training row has none."""
@@ -236,14 +175,3 @@ def _budget(settings: Settings, samples: int) -> Budget:
 
 def _without_patience(settings: Settings) -> Settings:
     return Settings(**{**settings_as_json(settings), "patience": None})
-
-
-def _longer(trained: Trained, earlier: int) -> Trained:
-    return Trained(
-        trained.model,
-        trained.folder,
-        trained.progress,
-        trained.seed,
-        trained.temperature,
-        trained.steps + earlier,
-    )

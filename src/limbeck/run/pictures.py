@@ -14,7 +14,7 @@ from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.run.answers import Answers
-from limbeck.run.fits import Trained
+from limbeck.run.jobs import Trained
 
 SHOWN = 24
 LARGEST_SIDE = 96

@@ -181,6 +181,7 @@ def _cost(plan: Plan, findings: Findings, seconds: dict[str, float]) -> dict[str
     return {
         "teacher_forwards": teacher_forwards(plan, findings),
         "teacher_spot_checks": 0,
+        "controls_from_cache": sum(one.from_cache for fits in findings.fits.values() for one in fits.values()),
         "seconds": {name: round(value, 2) for name, value in (by_role | seconds).items()} | {"knowledge": None},
         "peak_memory_mib": peak_memory_mib(),
     }

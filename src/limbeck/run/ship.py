@@ -21,7 +21,8 @@ from limbeck.export.trace import Trace, trace_graph
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, metrics_of
-from limbeck.run.fits import Trained, best_seed
+from limbeck.run.fits import best_seed
+from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan
 
 FOLDER = "export"

@@ -29,6 +29,7 @@ from limbeck.train.threads import SMALL_STEP, fitting_threads, multiply_adds
 from limbeck.types import Batch, Knowledge, Record
 
 CHECKPOINT_SECONDS = 5.0
+ONE_SAMPLE = 1.0 + 1e-9
 EVALUATION_BATCH = 1024
 
 Observer = Callable[[Record], None]
@@ -65,11 +66,15 @@ class Budget:
 
 @dataclass
 class Progress:
-    """Where a fit is; everything here is JSON and goes into the checkpoint."""
+    """Where a fit is; everything here is JSON and goes into the checkpoint.
+
+    best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where.
+    """
 
     step: int = 0
     epoch: int = 0
     best_accuracy: float | None = None
+    peak_accuracy: float | None = None
     best_epoch: int = 0
     improved_epoch: int = 0
     seconds: float = 0.0
@@ -92,7 +97,8 @@ def fit(
 ) -> Progress:
     """Train a model in place and leave it with its best weights, by accuracy on the validation rows.
 
-    Ties go to the later epoch; without validation rows the last epoch is kept. checkpoint: a file that is
+    Ties, and differences of a single validation row, go to the later epoch; without validation rows the last epoch
+    is kept. checkpoint: a file that is
     written every few seconds and from which an interrupted fit goes on to the same result (on a CPU).
     Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError when the
     loss is not finite.
@@ -129,7 +135,7 @@ def fit(
             progress.seconds = time.monotonic() - started
             record = _record(name, seed, progress, budget, objective.names, sums / len(steps), model, lesson, settings)
             progress.history.append(asdict(record))
-            if _is_best(progress, record.accuracy):
+            if _is_best(progress, record.accuracy, len(lesson.validation)):
                 best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
             for observer in observers:
                 observer(record)
@@ -224,10 +230,11 @@ def _record(
     )
 
 
-def _is_best(progress: Progress, value: float | None) -> bool:
-    if value is None or progress.best_accuracy is None or value > progress.best_accuracy:
-        progress.improved_epoch = progress.epoch
-    elif value < progress.best_accuracy:
+def _is_best(progress: Progress, value: float | None, count: int) -> bool:
+    """Whether this epoch's weights are kept; count: of validation rows, of which one is no difference."""
+    if value is None or progress.peak_accuracy is None or value > progress.peak_accuracy:
+        progress.peak_accuracy, progress.improved_epoch = value, progress.epoch
+    elif value < progress.peak_accuracy - ONE_SAMPLE / count:
         return False
     progress.best_accuracy, progress.best_epoch = value, progress.epoch
     return True

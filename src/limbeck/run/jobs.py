@@ -1,0 +1,151 @@
+"""One fit of a run as a unit: finished on disk, taken from the cache, or trained now from its checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import limbeck
+from limbeck.data.dataset import Data
+from limbeck.errors import ModelError
+from limbeck.evaluate.calibration import fit_temperature
+from limbeck.files import delete, write_text
+from limbeck.models.adapt import Adapted
+from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
+from limbeck.objectives.objective import Objective
+from limbeck.run import cache
+from limbeck.run.plan import ModelPlan, settings_as_json
+from limbeck.teachers.base import Teacher
+from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
+from limbeck.train.settings import Settings
+
+FIT = cache.RECORD
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A finished fit: the model with its best weights, where it is, and how it got there."""
+
+    model: Adapted
+    folder: Path
+    progress: Progress
+    seed: int
+    temperature: float
+    steps: int  # along the whole chain of stages
+    from_cache: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Everything that decides the result of a fit. name: "teacher", "student" or a control's name."""
+
+    name: str
+    seed: int
+    model: Adapted
+    made: ModelPlan
+    objective: Objective
+    lesson: Lesson
+    settings: Settings
+    budget: Budget
+    data: Data
+    teacher: Teacher | None = None
+
+    def carry_out(self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool) -> Trained:
+        """Return the finished fit of a folder, trained if need be.
+
+        shared: whether the fit may come from the cache and is kept there; only for architectures of the zoo,
+        since the code of a user's own class may change unseen.
+        """
+        key = self.fingerprint(device) if shared and self.made.architecture is not None else None
+        if not (folder / FIT).is_file() and not (key is not None and self._fetch(key, folder)):
+            self._train(folder, device, observers)
+            if key is not None:
+                cache.keep(key, folder, (WEIGHTS, CARD, FIT))
+        delete(folder / CHECKPOINT)
+        return self._read(folder)
+
+    def fingerprint(self, device: torch.device) -> str:
+        """Return a SHA-256 (hex) of all that decides the result, versions and threads included."""
+        lesson = self.lesson
+        views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
+        normalise = self.model.normalise
+        parts = [
+            [limbeck.__version__, torch.__version__, device.type, torch.get_num_threads()],
+            [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
+            normalise and [normalise.mean.tolist(), normalise.std.tolist()],
+            [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
+            [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],
+            self.teacher.fingerprint if self.teacher is not None else None,
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer]) -> None:
+        progress = fit(
+            self.model, self.objective, self.lesson, self.settings, self.budget, teacher=self.teacher,
+            seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT, observers=observers,
+        )  # fmt: skip
+        self.model.cpu()
+        temperature = validation_temperature(self.model, self.lesson, self.data)
+        save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
+        description = {"objective": self.objective.describe(), "settings": settings_as_json(self.settings)}
+        found = {**description, "progress": asdict(progress), "temperature": temperature, "from_cache": False}
+        write_text(folder / FIT, json.dumps(found))
+
+    def _fetch(self, key: str, folder: Path) -> bool:
+        """Take the fit from the cache, if it is there; its record then says that it came from there."""
+        record = cache.fetch(key, folder)
+        if record is None or not self._is_whole(folder):
+            return False
+        write_text(folder / FIT, json.dumps({**json.loads(record), "from_cache": True}))
+        return True
+
+    def _is_whole(self, folder: Path) -> bool:
+        """Whether the weights of a folder are those of its card; a damaged cache entry is trained again."""
+        try:
+            load_weights(copy.deepcopy(self.model.net), folder / WEIGHTS, expected=read_card(folder)["sha256"])
+        except ModelError:
+            return False
+        return True
+
+    def _read(self, folder: Path) -> Trained:
+        found: dict[str, Any] = json.loads((folder / FIT).read_text(encoding="utf-8"))
+        load_weights(self.model.net, folder / WEIGHTS, expected=read_card(folder)["sha256"])
+        self.model.eval()
+        progress = Progress(**found["progress"])
+        return Trained(
+            self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"]
+        )
+
+
+def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature: float) -> dict[str, Any]:
+    """Return what model.json says about a model."""
+    normalise = model.normalise
+    return {
+        "architecture": made.architecture,
+        "title": made.title,
+        "classes": list(data.classes),
+        "shape": list(data.shape),
+        "normalise": normalise and {"mean": normalise.mean.tolist(), "std": normalise.std.tolist()},
+        "seed": seed,
+        "temperature": temperature,
+    }
+
+
+def validation_temperature(model: Adapted, lesson: Lesson, data: Data) -> float:
+    """Return the temperature fitted on the labelled validation rows of a lesson."""
+    rows = lesson.validation.cpu()
+    logits = predict(model, data.pool, rows)
+    return float(fit_temperature(logits.numpy(), lesson.labels.cpu()[rows].numpy()))
+
+
+def _digest(values: Tensor) -> str:
+    return hashlib.sha256(values.cpu().contiguous().numpy().tobytes()).hexdigest()
