@@ -127,6 +127,20 @@ def test_the_best_epochs_weights_are_kept_and_a_tie_goes_to_the_later(monkeypatc
     assert len({tuple(weights.flatten().tolist()) for weights in seen.weights}) == 5
 
 
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [([0.5, 1.0, 0.95, 0.95], 4), ([0.5, 1.0, 0.95, 0.9], 3), ([0.5, 1.0, 0.9, 0.9], 2), ([0.95, 1.0, 0.95, 0.8], 3)],
+)
+def test_one_validation_sample_is_no_difference(
+    monkeypatch: pytest.MonkeyPatch, values: list[float | None], best: int
+) -> None:
+    scripted(monkeypatch, values)
+    lesson = vectors()
+    lesson = Lesson(lesson.samples, lesson.rows, torch.arange(20), lesson.labels)
+    progress = fit(linear(), LABELS, lesson, SETTINGS, Budget(8, 2))
+    assert (progress.best_epoch, progress.best_accuracy, progress.peak_accuracy) == (best, values[best - 1], 1.0)
+
+
 def test_without_validation_the_last_epoch_is_kept() -> None:
     lesson, model = vectors(), linear()
     lesson = Lesson(lesson.samples, lesson.rows, torch.arange(0), lesson.labels)
