@@ -16,7 +16,7 @@ from torch import nn
 
 from limbeck.cli.progress import Bars
 from limbeck.data.dataset import Data
-from limbeck.data.views import Transform
+from limbeck.data.views import Transform, Views
 from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
 from limbeck.models.weights import checksum, load_weights
@@ -25,6 +25,7 @@ from limbeck.objectives.objective import Objective
 from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
 from limbeck.recipe.model import TrainSection
+from limbeck.run.black_box import BlackBox, black_box_from_text
 from limbeck.run.device import pick_device
 from limbeck.run.pipeline import check, run
 from limbeck.run.plan import (
@@ -71,14 +72,14 @@ def distill(
 ) -> Result:
     """Train a student on a teacher's knowledge, its controls without it, and return the finished run.
 
-    teacher: a trained module, or the folder of an earlier run. It is used as it is and gets pictures in 0..1
-    (or raw features); teacher_normalise is put in front of it: "none", "data" (mean and standard deviation of
-    the training samples), or (mean, std). student: a zero-argument factory such as a class or a lambda, which is
-    initialised anew for every seed, or a module, of which every seed gets a copy. Both may return logits
-    [B, C], a tuple, a dict, or an object with `.logits`. objective: by default 0.9 SoftLabels + 0.1
-    CrossEntropy. train: every setting of the fits; epochs is short for Settings(epochs=...). labels_per_class:
-    labels that student and controls may see. controls: names, None for all that make sense, () for none.
-    out: the folder, else runs/<name>; resume and force as on the command line.
+    teacher: a trained module, the folder of an earlier run, or "onnx:FILE" or "labels:FILE" for one that is known by
+    its answers alone. It is used as it is and gets pictures in 0..1 (or raw features); teacher_normalise is put in
+    front of it: "none", "data" (mean and standard deviation of the training samples), or (mean, std). student: a
+    zero-argument factory such as a class or a lambda, which is initialised anew for every seed, or a module, of which
+    every seed gets a copy. Both may return logits [B, C], a tuple, a dict, or an object with `.logits`. objective: by
+    default 0.9 SoftLabels + 0.1 CrossEntropy. train: every setting of the fits; epochs is short for
+    Settings(epochs=...). labels_per_class: labels that student and controls may see. controls: names, None for all
+    that make sense, () for none. out: the folder, else runs/<name>; resume and force as on the command line.
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
@@ -87,19 +88,21 @@ def distill(
     objective = objective or Objective([(0.9, SoftLabels()), (0.1, CrossEntropy())])
     stages = (StagePlan("student", "scratch", objective, settings),)
     chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
+    box = _black_box(teacher, teacher_normalise, data, views_plan)
     plan = Plan(
         name=name,
         seeds=tuple(range(seed, seed + seeds)),
         data=data,
         student=_student_plan(student, _normaliser(student_normalise, data)),
         stages=stages,
-        teacher=None if teacher is None else _teacher_plan(teacher, teacher_normalise, data),
+        teacher=None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
         controls=chosen,
         labels_per_class=labels_per_class,
         views=views_plan,
         margin=margin,
         onnx=export,
         notes=notes,
+        black_box=box,
     )
     return _carry_out(_described(plan), out, resume, force, device, progress)
 
@@ -170,6 +173,15 @@ def _made(factory: Callable[[], object]) -> nn.Module:
     return made
 
 
+def _black_box(
+    teacher: nn.Module | str | Path | None, normalise: Normalisation, data: Data, views: Views | None
+) -> BlackBox | None:
+    if not isinstance(teacher, str):
+        return None
+    given = _normaliser(normalise, data)
+    return black_box_from_text(teacher, data, normalise=given, augmented=views is not None)
+
+
 def _teacher_plan(teacher: nn.Module | str | Path, normalise: Normalisation, data: Data) -> TeacherPlan:
     if isinstance(teacher, (str, Path)):
         return TeacherPlan(teacher_of_run(Path(str(teacher).removeprefix("run:")), data), None)
@@ -200,6 +212,9 @@ def _described(plan: Plan) -> Plan:
     if plan.teacher is not None:
         made = plan.model(plan.teacher.model, plan.seeds[0])
         teacher = {"python": plan.teacher.model.title, "sha256": checksum(made.net)}
+    elif plan.black_box is not None:
+        answers = plan.black_box.open(plan.data.pool, plan.data.train)
+        teacher = {"black_box": plan.black_box.title, "sha256": answers.fingerprint}
     content = {
         "name": plan.name,
         "seed": plan.seeds[0],

@@ -15,15 +15,13 @@ SHOWN = ("accuracy", "worst_class_accuracy", "nll", "ece")
 def report_table(report: Mapping[str, Any]) -> Table:
     """Return teacher, student and controls of one run."""
     table = _table("model", "accuracy", "95 %", "params", "bytes", "steps")
-    for key, model in report["models"].items():
+    for name, model in report["models"].items():
         accuracy = model["metrics"]["accuracy"]
         table.add_row(
-            escape(key),
+            escape(name),
             f"{accuracy['mean']:.1%}",
             _interval(accuracy["ci95"]),
-            f"{model['parameters']:,}",
-            f"{model['bytes']:,}",
-            "-" if model["steps"] is None else f"{model['steps']:,}",
+            *("-" if model[key] is None else f"{model[key]:,}" for key in ("parameters", "bytes", "steps")),
         )
     return table
 

@@ -70,10 +70,11 @@ class Remembered(Teacher):
 def remember(teacher: Teacher, samples: Samples, views: Views | None) -> Teacher:
     """Return a remembering teacher where that is possible and small enough, else the teacher itself.
 
-    It is possible when the number of views is known and the teacher gives logits; small means at most 1 GiB.
+    It is possible when the number of views is known and the teacher gives logits or probabilities; small means at
+    most 1 GiB.
     """
     count = 1 if views is None else views.count
-    if count == "fresh" or "logits" not in teacher.provides:
+    if teacher.recalls or count == "fresh" or not teacher.provides & {"logits", "probs"}:
         return teacher
     if count * len(samples) * teacher.classes * 4 > LIMIT_BYTES:
         return teacher

@@ -16,6 +16,7 @@ from limbeck.train.settings import Settings
 MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__}
 TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
 TRANSFORMS = {"shift": Shift, "flip": Flip}
+BLACK_BOXES = ("onnx:", "labels:")
 CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
 
 ModelChoice: Any = choice_of("Model", sorted(MODELS.items()))
@@ -68,11 +69,48 @@ class TeacherTrainSection(TrainSection):  # type: ignore[misc]
     augment: tuple[TransformChoice, ...] | None = None
 
 
+class ClassesSection(Strict):
+    """The teacher's classes, where they are not those of the data.
+
+    names: in the order of its answers; map: which class of the data each of them stands for; what is not named is
+    dropped.
+    """
+
+    names: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    map: Annotated[dict[str, str], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_text(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        told = dict(given)
+        if isinstance(told.get("names"), list):
+            told["names"] = [str(name) for name in told["names"]]
+        if isinstance(told.get("map"), dict):
+            told["map"] = {str(theirs): str(mine) for theirs, mine in told["map"].items()}
+        return told
+
+
+class InputSection(Strict):
+    """How an ONNX teacher is fed.
+
+    scale: the value of a white pixel, on which `normalise` then works; size: pictures are resized to it; layout: read
+    off the graph unless given. A graph that takes uint8 gets 0..255 in any case.
+    """
+
+    layout: Literal["nchw", "nhwc"] | None = None
+    scale: Literal[1, 255] = 1
+    size: Count | tuple[Count, Count] | None = None
+
+
 class TeacherSection(Strict):
     """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`)."""
 
     model: ModelChoice | None = None
     source: str | None = None
+    classes: ClassesSection | None = None
+    input: InputSection | None = None
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     labels: Literal["all", "same"] = "all"
     per_seed: bool = False
@@ -82,11 +120,34 @@ class TeacherSection(Strict):
     def _has_an_origin(self) -> TeacherSection:
         if self.source is None and self.model is None:
             raise ValueError("expected model (to train it here) or source ('run:DIR' or 'file:WEIGHTS'), got neither")
-        if self.source is not None and not self.source.startswith(("run:", "file:")):
-            raise ValueError(f"source expects 'run:DIR' or 'file:WEIGHTS.safetensors', got {self.source!r}")
+        if self.source is not None and not self.source.startswith(("run:", "file:", *BLACK_BOXES)):
+            raise ValueError(
+                f"source expects 'run:DIR', 'file:WEIGHTS.safetensors', 'onnx:FILE' or 'labels:FILE', "
+                f"got {self.source!r}"
+            )
         if (self.source or "").startswith("file:") and self.model is None:
             raise ValueError("source 'file:' also expects model, the architecture that the weights belong to")
         return self
+
+    @model_validator(mode="after")
+    def _keys_that_fit(self) -> TeacherSection:
+        kind = (self.source or "model:").partition(":")[0]
+        unfit = {
+            "model": self.model is not None and kind in ("onnx", "labels"),
+            "classes": self.classes is not None and kind not in ("onnx", "labels", "run"),
+            "input": self.input is not None and kind != "onnx",
+        }
+        for key in (key for key, there in unfit.items() if there):
+            raise ValueError(f"{key} does not go with a teacher from {kind}:")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _black_boxes_are_fed_as_they_are(cls, given: Any) -> Any:
+        """The data's own statistics are those of a model that was trained on it; a file says its own or has none."""
+        if isinstance(given, dict) and str(given.get("source")).startswith(BLACK_BOXES):
+            return {"normalise": "none", **given}
+        return given
 
 
 class StudentSection(Strict):

@@ -29,11 +29,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """probabilities [S, N, C] of one model at temperature 1; seeds [S]; labels int64 [N]."""
+    """probabilities [S, N, C] of one model at temperature 1; seeds [S]; labels int64 [N].
+
+    graded: False for a teacher that names a class and says no more; then the named class has probability 1.
+    """
 
     probabilities: Floats
     seeds: tuple[int, ...]
     labels: NDArray[np.int64]
+    graded: bool = True
 
     @property
     def correct(self) -> Floats:
@@ -52,7 +56,7 @@ def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, .
     """Return every metric of a model as {mean, values, ci95, higher_is_better}."""
     each = [metrics.per_sample(one, answers.labels) for one in answers.probabilities]
     stacked = {name: np.stack([values[name] for values in each]) for name in each[0]}
-    found = {
+    found: dict[str, Any] = {
         "accuracy": entry(rate(stacked["accuracy"]), True),
         "worst_class_accuracy": entry(
             bootstrap(metrics.worst_class_accuracy, answers.probabilities, answers.labels), True
@@ -63,7 +67,9 @@ def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, .
         "agreement": None,
         "negative_flips": None,
     }
-    if "calibration" in evaluate:
+    if not answers.graded:
+        found["nll"] = found["brier"] = None
+    if "calibration" in evaluate and answers.graded:
         ece = bootstrap(metrics.expected_calibration_error, answers.probabilities, answers.labels)
         found["ece"] = entry(ece, False)
     if teacher is not None and teacher is not answers and "agreement" in evaluate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, ask, metrics_of, verdict_json
 from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed
+from limbeck.run.listen import describe_black_box, listen
 from limbeck.run.pictures import curves, disagreements
 from limbeck.run.plan import Plan, StagePlan
 
@@ -40,6 +41,7 @@ class Findings:
     roles: dict[str, tuple[str, str]] = field(default_factory=dict)  # key: (role, name)
     stages: dict[str, dict[str, str]] = field(default_factory=dict)  # stage: {role: key}
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # by stage
+    notes: tuple[str, ...] = ()
 
     @property
     def teacher(self) -> Answers | None:
@@ -52,6 +54,10 @@ def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
     findings = Findings()
     if teachers:
         _add(findings, TEACHER, "teacher", TEACHER, teachers, plan)
+    if plan.black_box is not None:
+        heard, findings.notes = listen(plan.black_box, plan.data, plan.seeds[0])
+        if heard is not None:
+            findings.answers[TEACHER], findings.roles[TEACHER] = heard, (TEACHER, TEACHER)
     for stage in plan.stages:
         for role, fits in chains.fits[stage.name].items():
             known = next((key for key, other in findings.fits.items() if other == fits), None)
@@ -76,7 +82,9 @@ def describe_models(plan: Plan, findings: Findings) -> dict[str, Any]:
     """Return the report's `models` section."""
     sample = plan.data.test.batch(torch.zeros(1, dtype=torch.int64)).inputs.cpu()
     speeds: dict[str, list[dict[str, float]]] = {}
-    return {key: _describe(plan, findings, key, sample, speeds) for key in findings.fits}
+    heard = plan.black_box is not None and findings.teacher is not None
+    found = {TEACHER: describe_black_box(plan, findings.answers[TEACHER], sample)} if heard else {}
+    return found | {key: _describe(plan, findings, key, sample, speeds) for key in findings.fits}
 
 
 def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
@@ -93,8 +101,8 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def describe_data(plan: Plan) -> dict[str, Any]:
-    """Return the report's `data` section; counts of labels are those of one seed."""
+def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the report's `data` section; counts of labels are those of one seed; notes: further ones."""
     data = plan.data
     labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
     labelled = int((labels[data.train] >= 0).sum())
@@ -113,7 +121,7 @@ def describe_data(plan: Plan) -> dict[str, Any]:
         "split_seed": data.split_seed,
         "augment": [] if views is None else [str(transform) for transform in views.transforms],
         "views": None if views is None else views.count,
-        "notes": [*data.notes, *plan.notes],
+        "notes": [*data.notes, *plan.notes, *notes],
     }
 
 
@@ -128,7 +136,11 @@ def drawings(plan: Plan, findings: Findings) -> dict[str, Any]:
         "confusion": {
             key: _confusion(findings.answers[key], classes) for key in (TEACHER, STUDENT) if key in findings.answers
         },
-        "reliability": {key: _reliability(findings.answers[key]) for key in shown if "calibration" in plan.evaluate},
+        "reliability": {
+            key: _reliability(findings.answers[key])
+            for key in shown
+            if "calibration" in plan.evaluate and findings.answers[key].graded
+        },
         "disagreements": [] if teacher is None else disagreements(teacher, findings.answers[STUDENT], best, plan.data),
     }
 
@@ -175,9 +187,9 @@ def _validation(fits: BySeed) -> float:
 
 def _whose_labels(plan: Plan) -> list[str]:
     teacher, data = plan.teacher, plan.data
-    if teacher is None:
+    if teacher is None and plan.black_box is None:
         return []
-    if teacher.settings is None:
+    if teacher is None or teacher.settings is None:
         return ["The teacher was trained elsewhere, on labels that this run knows nothing of."]
     labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
     mine, all_of_them = int((labels >= 0).sum()), int((data.pool.labels >= 0).sum())
@@ -267,8 +279,8 @@ def _public(source: str) -> str:
     return f"{kind}:{place.rstrip('/').rpartition('/')[2]}" if colon else source
 
 
-def header(plan: Plan, created: str) -> dict[str, Any]:
-    """Return the first lines of report.json."""
+def header(plan: Plan, created: str, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the first lines of report.json; notes: what was found on the way."""
     return {
         "schema": SCHEMA,
         "limbeck": limbeck.__version__,
@@ -276,6 +288,6 @@ def header(plan: Plan, created: str) -> dict[str, Any]:
         "created": created,
         "task": "classification",
         "primary": "accuracy",
-        "data": describe_data(plan),
+        "data": describe_data(plan, notes),
         "seeds": list(plan.seeds),
     }

@@ -113,7 +113,9 @@ class Workshop:
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
     def teacher(self, trained: Trained | None) -> Teacher | None:
-        """Return the trained teacher as one that answers, from memory where its views are known."""
+        """Return the trained teacher, or the black box, as one that answers, from memory where its views are known."""
+        if self.plan.black_box is not None:
+            return remember(self.plan.black_box.open(self.pool, self.plan.data.train), self.pool, self.plan.views)
         if trained is None:
             return None
         model = copy.deepcopy(trained.model).to(self.device)

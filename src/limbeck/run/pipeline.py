@@ -95,6 +95,9 @@ def check(plan: Plan) -> None:
             teacher = plan.model(plan.teacher.model, plan.seeds[0]).eval()
             knowledge = Knowledge(logits=_try("teacher", teacher, batch.inputs).logits)
             provides = ModuleTeacher.provides
+        elif plan.black_box is not None:
+            box = plan.black_box.open(plan.data.pool, plan.data.train)
+            knowledge, provides = box(batch), box.provides
     for stage in plan.stages:
         stage.objective.check(provides)
         stage.objective.prepare(outputs, knowledge, Context(student=student, samples=len(plan.data.pool)))
@@ -188,7 +191,7 @@ def _cost(plan: Plan, findings: Findings, seconds: dict[str, float]) -> dict[str
 
 
 def teacher_forwards(plan: Plan, findings: Findings) -> int:
-    """Return for how many samples the teacher's answers were computed for training.
+    """Return for how many samples the teacher's answers were computed for training; 0 for a file of answers.
 
     Without augmentation or with a fixed number of views: each sample once a view, whoever uses the answer. With
     fresh views: a sample of every step of every fit that has a teacher.
@@ -201,7 +204,7 @@ def teacher_forwards(plan: Plan, findings: Findings) -> int:
                 longest = max(one.progress.step for one in findings.fits[key].values())
                 size = stage.settings.batch_size
                 taught[f"{stage.name}/{key}"] = (steps * size, -(-longest * size // len(plan.data.train)))
-    if not taught:
+    if not taught or (plan.black_box is not None and plan.black_box.stored):
         return 0
     count = 1 if plan.views is None else plan.views.count
     if count == "fresh":
@@ -220,7 +223,7 @@ def _report(
     device: torch.device,
 ) -> dict[str, Any]:
     return {
-        **header(plan, read_state(folder)["created"]),
+        **header(plan, read_state(folder)["created"], findings.notes),
         "verdict": verdict_json(findings.verdicts.get(plan.stages[-1].name)),
         "stages": describe_stages(plan, findings),
         "models": models,

@@ -34,6 +34,7 @@ from limbeck.recipe.model import (
     build_choice,
 )
 from limbeck.recipe.schema import Choice
+from limbeck.run.black_box import BlackBox, black_box_of
 from limbeck.train.settings import Settings
 
 
@@ -89,7 +90,7 @@ class StagePlan:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a run needs to know."""
+    """Everything a run needs to know. At most one of teacher (a model) and black_box (answers alone) is given."""
 
     name: str
     seeds: tuple[int, ...]
@@ -105,6 +106,7 @@ class Plan:
     onnx: bool = True
     recipe: str = ""
     notes: tuple[str, ...] = ()
+    black_box: BlackBox | None = None
 
     def model(self, plan: ModelPlan, seed: int) -> Adapted:
         """Return a teacher or student with the starting weights of a seed."""
@@ -119,13 +121,16 @@ def plan_from_recipe(recipe: Recipe) -> Plan:
     student = _model_plan(recipe.student.model, recipe.student.normalise, data, recipe.student.source)
     stages = tuple(_stage_plan(stage) for stage in recipe.resolved_stages())
     controls, notes = resolve_controls(recipe.controls, data, section.labels_per_class, stages)
+    teacher = recipe.teacher
+    source = expand(teacher.source) if teacher and teacher.source else ""
+    box = black_box_of(teacher, source, data, augmented=views is not None) if teacher else None
     return Plan(
         name=recipe.name,
         seeds=tuple(range(recipe.seed, recipe.seed + recipe.seeds)),
         data=data,
         student=student,
         stages=stages,
-        teacher=_teacher_plan(recipe, recipe.teacher, data, views) if recipe.teacher else None,
+        teacher=_teacher_plan(recipe, teacher, data, views) if teacher and not box else None,
         controls=controls,
         labels_per_class=section.labels_per_class,
         views=views,
@@ -133,7 +138,8 @@ def plan_from_recipe(recipe: Recipe) -> Plan:
         evaluate=recipe.evaluate,
         onnx=recipe.export.onnx,
         recipe=dump_recipe(recipe),
-        notes=notes,
+        notes=notes + (box.notes if box else ()),
+        black_box=box,
     )
 
 

@@ -12,7 +12,8 @@ class Teacher(ABC):
 
     provides: what it can give, drawn from {"logits", "probs", "labels"}; classes: C; fingerprint: changes when
     its answers would; asked: how many samples it was asked about so far; recalls: whether it answers from memory,
-    at no cost.
+    at no cost. A teacher that gives "probs" but no "logits" answers with log probabilities in `Knowledge.logits`:
+    their softmax is the distribution, tails and all, but terms that need logits are refused.
     """
 
     provides: frozenset[str]

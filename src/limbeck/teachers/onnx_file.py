@@ -1,0 +1,201 @@
+"""A teacher in an ONNX file, whichever framework it comes from.
+
+Shapes: B samples in the batch, T classes of the teacher. Nothing but the graph's operators is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from limbeck.errors import ModelError
+from limbeck.models.adapt import Normalise
+from limbeck.teachers.base import Teacher
+from limbeck.teachers.scores import logarithms, look_like_probabilities
+from limbeck.teachers.stored import PROVIDES
+from limbeck.types import Batch, Knowledge
+
+ERRORS_ONLY = 3  # ONNX Runtime's severity: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
+TYPES = {
+    "tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64,
+}  # fmt: skip
+NAMES = ("logits", "probabilities", "output")  # of outputs, the first that is there
+TIMED_RUNS, TIMED_SECONDS, WARM_UPS = 200, 0.25, 5
+
+
+@dataclass(frozen=True, eq=False)
+class Feeding:
+    """How a graph is fed. layout: of its pictures, None to read it off the graph; scale: the value of a white pixel;
+    size: height and width that pictures are resized to, None to keep theirs; normalise: applied last, on that scale.
+
+    A graph that takes uint8 gets pixels in 0..255, whatever `scale` says, and is not normalised.
+    """
+
+    layout: Literal["nchw", "nhwc"] | None = None
+    scale: int = 1
+    size: tuple[int, int] | None = None
+    normalise: Normalise | None = None
+
+
+class OnnxTeacher(Teacher):
+    """A graph run by ONNX Runtime on the CPU.
+
+    sample: inputs [n, ...] as batches have them, by which the graph is tried out: its output is that called logits,
+    probabilities or output, or else the only one [B, T]; rows that sum to 1 are probabilities, others logits. Raises
+    ModelError for a file that cannot be loaded, fed or understood.
+    """
+
+    def __init__(self, path: Path, sample: Tensor, feeding: Feeding) -> None:
+        self.path, self.feeding = path, feeding
+        self._session = _open(path)
+        self._input = _only_input(path, self._session)
+        self._layout = _layout(self._input.shape, tuple(sample.shape[1:]), feeding)
+        self._output: str | None = None
+        self._output = self._find_output(self._run(sample))
+        values = self._run(sample)[self._output]
+        certain = {"logits": False, "probabilities": True}
+        is_distribution = certain.get(self._output, look_like_probabilities(values))
+        self._says: Literal["logits", "probs"] = "probs" if is_distribution else "logits"
+        self.provides, self.classes = PROVIDES[self._says], values.shape[1]
+        self.fingerprint = self._hash()
+
+    def current_fingerprint(self) -> str:
+        """Return the fingerprint: a loaded graph cannot change."""
+        return self.fingerprint
+
+    def __call__(self, batch: Batch) -> Knowledge:
+        """Return logits or log probabilities [B, T] for the batch's inputs, on their device."""
+        assert self._output is not None
+        values = self._run(batch.inputs)[self._output]
+        self.asked += len(values)
+        if not np.isfinite(values).all():
+            raise ModelError(f"{self.path} gives values that are not finite numbers; check what it is fed with.")
+        scores = logarithms(values) if self._says == "probs" else torch.from_numpy(values)
+        return Knowledge(logits=scores.to(batch.inputs.device))
+
+    def latency(self, inputs: Tensor) -> dict[str, float]:
+        """Return {threads, p50, p95}: milliseconds for one sample [1, ...], with the threads it runs with."""
+        for _ in range(WARM_UPS):
+            self._run(inputs)
+        times: list[float] = []
+        while len(times) < TIMED_RUNS and sum(times) < TIMED_SECONDS:
+            start = time.perf_counter()
+            self._run(inputs)
+            times.append(time.perf_counter() - start)
+        low, high = np.percentile(times, [50, 95]) * 1000
+        return {"threads": torch.get_num_threads(), "p50": round(float(low), 4), "p95": round(float(high), 4)}
+
+    def _run(self, inputs: Tensor) -> dict[str, NDArray[Any]]:
+        """Return every output for the inputs, in the batch size that the graph has if it has one."""
+        fed = self._fed(inputs.detach().cpu())
+        fixed = self._input.shape[0]
+        size = fixed if isinstance(fixed, int) else max(len(fed), 1)
+        parts = [self._answer(_padded(fed[start : start + size], size)) for start in range(0, len(fed), size)]
+        names = [self._output] if self._output else [one.name for one in self._session.get_outputs()]
+        return {
+            name: np.concatenate([part[place] for part in parts])[: len(fed)]
+            for place, name in enumerate(names)
+            if all(isinstance(part[place], np.ndarray) and part[place].ndim for part in parts)
+        }
+
+    def _answer(self, fed: NDArray[Any]) -> list[Any]:
+        try:
+            found: list[Any] = self._session.run([self._output] if self._output else None, {self._input.name: fed})
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise ModelError(
+                f"{self.path} cannot take this data: it expects {self._input.type} {self._input.shape}, got "
+                f"{fed.dtype} {list(fed.shape)} ({_first_line(error)}). teacher.input has layout, scale and size."
+            ) from error
+        return [_plain(value) for value in found]
+
+    def _fed(self, inputs: Tensor) -> NDArray[Any]:
+        """Return inputs [B, ...] as the graph takes them."""
+        kind = TYPES[self._input.type]
+        if inputs.ndim == 4:
+            if self.feeding.size is not None:
+                inputs = functional.interpolate(inputs, self.feeding.size, mode="bilinear", antialias=True)
+            inputs = inputs * (255 if kind is np.uint8 else self.feeding.scale)
+        if kind is np.uint8:
+            inputs = inputs.round().clamp(0, 255)
+        elif self.feeding.normalise is not None:
+            inputs = self.feeding.normalise(inputs)
+        if inputs.ndim == 4 and self._layout == "nhwc":
+            inputs = inputs.permute(0, 2, 3, 1)
+        flat = inputs.flatten(1) if self._layout == "flat" else inputs
+        return np.ascontiguousarray(flat.numpy().astype(kind))
+
+    def _find_output(self, outputs: dict[str, NDArray[Any]]) -> str:
+        floats = {n: v.shape for n, v in outputs.items() if v.dtype.kind == "f" and v.ndim == 2 and v.shape[1] > 1}
+        named = [name for name in NAMES if name in floats]
+        if named or len(floats) == 1:
+            return named[0] if named else next(iter(floats))
+        told = ", ".join(f"{name} {list(value.shape)} {value.dtype}" for name, value in outputs.items())
+        raise ModelError(
+            f"{self.path} should have one output [batch, classes], or one of several called logits or probabilities; "
+            f"it has {told or 'no tensors (a scikit-learn model is exported with zipmap=False)'}."
+        )
+
+    def _hash(self) -> str:
+        feeding, normalise = self.feeding, self.feeding.normalise
+        statistics = normalise and [normalise.mean.tolist(), normalise.std.tolist()]
+        told = [feeding.layout, feeding.scale, feeding.size, self._output, statistics]
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        digest.update(json.dumps(told).encode())
+        return digest.hexdigest()
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelError(f"teacher.source: there is no file {path}.")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise ModelError(f"{path} cannot be loaded by ONNX Runtime: {_first_line(error)}") from error
+
+
+def _only_input(path: Path, session: Any) -> Any:
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type not in TYPES or len(inputs[0].shape) < 2:
+        told = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+        raise ModelError(f"{path} should have one input [batch, ...] of uint8 or float; it has {told or 'none'}.")
+    return inputs[0]
+
+
+def _layout(wanted: Sequence[Any], shape: tuple[int, ...], feeding: Feeding) -> Literal["nchw", "nhwc", "flat"]:
+    """Return how samples of a shape fit a graph's input shape, whose free sizes are names or None."""
+    if len(wanted) == 2 and len(shape) > 1:
+        return "flat"
+    if feeding.layout is not None or len(wanted) != 4 or len(shape) != 3:
+        return feeding.layout or "nchw"
+    first, last = (isinstance(size, int) and size == shape[0] for size in (wanted[1], wanted[3]))
+    return "nhwc" if last and not first else "nchw"
+
+
+def _padded(values: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return a batch [n, ...] filled up to a size with its last row."""
+    return values if len(values) == size else np.concatenate([values, np.repeat(values[-1:], size - len(values), 0)])
+
+
+def _plain(value: Any) -> Any:
+    """Return float outputs as float32."""
+    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
