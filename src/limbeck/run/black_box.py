@@ -108,7 +108,7 @@ def _graph(path: Path, classes: ClassesSection, feeding: Feeding, data: Data) ->
 
     def cost_of(one: Tensor) -> Cost:
         size = path.stat().st_size
-        return {"parameters": None, "bytes": size, "macs": None, "latency_ms": [graph.latency(one)]}
+        return {"parameters": None, "bytes": size, "macs": None, "latency_ms": graph.latency(one)}
 
     return BlackBox(path.name, open_for, False, _notes(mapped, data), cost_of)
 

@@ -217,7 +217,8 @@ def title_of(architecture: dict[str, Any]) -> str:
     """Return an architecture in one line without its defaults, such as 'mlp(hidden=[32])'."""
     (name, options), *_ = architecture.items()
     defaults = {key: p.default for key, p in inspect.signature(MODELS[name].__init__).parameters.items()}
-    told = [f"{key}={value}" for key, value in options.items() if not _equal(value, defaults.get(key))]
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
+    told = [f"{key}={value}" for key, value in options.items() if value != plain.get(key)]
     return f"{name}({', '.join(told)})" if told else name
 
 
@@ -294,11 +295,6 @@ def plan_from_card(card: dict[str, Any], folder: Path, data: Data) -> ModelPlan:
 def settings_as_json(settings: Settings) -> dict[str, Any]:
     """Return settings as JSON values."""
     return asdict(settings)
-
-
-def _equal(value: Any, default: Any) -> bool:
-    """Whether a JSON value is the default; lists equal tuples."""
-    return bool(value == (list(default) if isinstance(default, tuple) else default))
 
 
 def _short(classes: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ Shapes: B samples in the batch, T classes of the teacher. Nothing but the graph'
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import time
@@ -59,7 +60,7 @@ class OnnxTeacher(Teacher):
 
     def __init__(self, path: Path, sample: Tensor, feeding: Feeding) -> None:
         self.path, self.feeding = path, feeding
-        self._session = _open(path)
+        self._session = _open(path, torch.get_num_threads())
         self._input = _only_input(path, self._session)
         self._layout = _layout(self._input.shape, tuple(sample.shape[1:]), feeding)
         self._output: str | None = None
@@ -85,8 +86,16 @@ class OnnxTeacher(Teacher):
         scores = logarithms(values) if self._says == "probs" else torch.from_numpy(values)
         return Knowledge(logits=scores.to(batch.inputs.device))
 
-    def latency(self, inputs: Tensor) -> dict[str, float]:
-        """Return {threads, p50, p95}: milliseconds for one sample [1, ...], with the threads it runs with."""
+    def latency(self, inputs: Tensor) -> list[dict[str, float]]:
+        """Return {threads, p50, p95}: milliseconds for one sample [1, ...], with one thread and with those in use."""
+        return [self._with_threads(count)._latency(inputs, count) for count in sorted({1, torch.get_num_threads()})]
+
+    def _with_threads(self, count: int) -> OnnxTeacher:
+        other = copy.copy(self)
+        other._session = _open(self.path, count)
+        return other
+
+    def _latency(self, inputs: Tensor, threads: int) -> dict[str, float]:
         for _ in range(WARM_UPS):
             self._run(inputs)
         times: list[float] = []
@@ -95,7 +104,7 @@ class OnnxTeacher(Teacher):
             self._run(inputs)
             times.append(time.perf_counter() - start)
         low, high = np.percentile(times, [50, 95]) * 1000
-        return {"threads": torch.get_num_threads(), "p50": round(float(low), 4), "p95": round(float(high), 4)}
+        return {"threads": threads, "p50": round(float(low), 4), "p95": round(float(high), 4)}
 
     def _run(self, inputs: Tensor) -> dict[str, NDArray[Any]]:
         """Return every output for the inputs, in the batch size that the graph has if it has one."""
@@ -157,12 +166,12 @@ class OnnxTeacher(Teacher):
         return digest.hexdigest()
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, threads: int) -> Any:
     if not path.is_file():
         raise ModelError(f"teacher.source: there is no file {path}.")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -183,7 +192,11 @@ def _layout(wanted: Sequence[Any], shape: tuple[int, ...], feeding: Feeding) -> 
         return "flat"
     if feeding.layout is not None or len(wanted) != 4 or len(shape) != 3:
         return feeding.layout or "nchw"
-    first, last = (isinstance(size, int) and size == shape[0] for size in (wanted[1], wanted[3]))
+    channels, height, width = (shape[0], *(feeding.size or shape[1:]))
+    first, last = (
+        all(size == own for size, own in zip(wanted[1:], order, strict=True) if isinstance(size, int))
+        for order in ((channels, height, width), (height, width, channels))
+    )
     return "nhwc" if last and not first else "nchw"
 
 
