@@ -15,7 +15,7 @@ import torch
 import limbeck
 from limbeck.cli.tables import report_table
 from limbeck.data.dataset import Data
-from limbeck.errors import DataError, ObjectiveError, RecipeError, UserError
+from limbeck.errors import DataError, FolderError, ObjectiveError, RecipeError, UserError
 from limbeck.export.graph import export_graph
 from limbeck.models import MLP
 from limbeck.recipe.load import parse_recipe
@@ -211,6 +211,8 @@ def test_augmentation(place: Path) -> None:
     ("teacher", "sentence"),
     [
         ("model: mlp, source: 'onnx:x'", "model does not go with a teacher from onnx:"),
+        ("source: 'onnx:x', labels: same", "labels does not go with a teacher from onnx:"),
+        ("source: 'labels:x', train: {epochs: 3}", "train does not go with a teacher from labels:"),
         ("model: mlp, classes: {map: {a: b}}", "classes does not go with a teacher from model:"),
         ("source: 'labels:x', input: {scale: 255}", "input does not go with a teacher from labels:"),
         ("source: 'labls:x'", "source expects 'run:DIR', 'file:WEIGHTS.safetensors', 'onnx:FILE' or 'labels:FILE'"),
@@ -245,3 +247,13 @@ def test_from_python(source: str, place: Path, digits: Data, tmp_path: Path, doo
     )  # fmt: skip
     assert result.report["models"]["teacher"]["metrics"] == doors[kind]["models"]["teacher"]["metrics"]
     assert "black_box" in (result.folder / "recipe.yaml").read_text()
+
+
+def test_a_run_is_not_resumed_with_other_answers(place: Path, digits: Data, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", digits.pool.ids, torch.randn(len(digits.pool), 10))
+    text = f"source: 'labels:{path}'"
+    run(plan(text, "student.train.steps=2", "controls=[]"), out=tmp_path / "run")
+    assert run(plan(text, "student.train.steps=2", "controls=[]"), out=tmp_path / "run", resume=True)
+    write(path, digits.pool.ids, torch.randn(len(digits.pool), 10))
+    with pytest.raises(FolderError, match="The teacher has changed since"):
+        run(plan(text, "student.train.steps=2", "controls=[]"), out=tmp_path / "run", resume=True)

@@ -12,7 +12,7 @@ from limbeck.run.folder import is_run, open_folder, read_state
 
 
 def plan(recipe: str = "name: one\nseeds: 2\n", data: str = "abc") -> Any:
-    return SimpleNamespace(name="one", recipe=recipe, data=SimpleNamespace(fingerprint=data))
+    return SimpleNamespace(name="one", recipe=recipe, data=SimpleNamespace(fingerprint=data), black_box=None)
 
 
 def make(folder: Path) -> Path:

@@ -132,8 +132,12 @@ class TeacherSection(Strict):
     @model_validator(mode="after")
     def _keys_that_fit(self) -> TeacherSection:
         kind = (self.source or "model:").partition(":")[0]
+        answers_only = kind in ("onnx", "labels")
         unfit = {
-            "model": self.model is not None and kind in ("onnx", "labels"),
+            "model": self.model is not None and answers_only,
+            "train": self.train != TeacherTrainSection() and answers_only,
+            "labels": self.labels == "same" and answers_only,
+            "per_seed": self.per_seed and answers_only,
             "classes": self.classes is not None and kind not in ("onnx", "labels", "run"),
             "input": self.input is not None and kind != "onnx",
         }

@@ -48,12 +48,12 @@ def open_folder(plan: Plan, *, out: Path | None, resume: bool, force: bool) -> I
         if not (folder / STATE).is_file():
             write_text(folder / RECIPE, plan.recipe)
             created = datetime.now(UTC).isoformat(timespec="seconds")
-            write_text(folder / STATE, json.dumps({"created": created, "data": plan.data.fingerprint}))
+            write_text(folder / STATE, json.dumps({"created": created, **_outside(plan)}))
         yield folder
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return when the run was created and the fingerprint of its data."""
+    """Return when the run was created and the fingerprints of its data and, if it is a black box, of its teacher."""
     state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
     return state
 
@@ -118,8 +118,19 @@ def _must_match(folder: Path, plan: Plan) -> None:
             f"{folder} was made by another recipe (different: {', '.join(keys) or 'order'}); resume it with its own "
             f"{RECIPE}, or choose another --out."
         )
-    if read_state(folder)["data"] != plan.data.fingerprint:
-        raise FolderError(f"The data has changed since {folder} was started; begin a new run instead of resuming.")
+    state = read_state(folder)
+    for name, fingerprint in _outside(plan).items():
+        if state.get(name) != fingerprint:
+            raise FolderError(
+                f"The {name} has changed since {folder} was started; begin a new run instead of resuming."
+            )
+
+
+def _outside(plan: Plan) -> dict[str, str | None]:
+    """Return the fingerprints of what a run reads from files that the recipe only names."""
+    box = plan.black_box
+    teacher = None if box is None else box.open(plan.data.pool, plan.data.train).fingerprint
+    return {"data": plan.data.fingerprint, "teacher": teacher}
 
 
 def _different(left: Any, right: Any, place: str = "") -> Iterator[str]:

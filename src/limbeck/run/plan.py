@@ -269,7 +269,7 @@ def teacher_of_run(run: Path, data: Data) -> ModelPlan:
         raise ModelError(
             f"The teacher in {folder} was made for samples {card['shape']} of the classes "
             f"{_short(card['classes'])}; this data has samples {list(data.shape)} "
-            f"of the classes {_short(data.classes)}."
+            f"of the classes {_short(data.classes)}. Where only the classes differ, teacher.classes.map connects them."
         )
     if card["architecture"] is None:
         raise ModelError(f"The teacher in {folder} is a Python class ({card['title']}); load it from Python instead.")
