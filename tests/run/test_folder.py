@@ -189,4 +189,4 @@ def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_state_is_json(tmp_path: Path) -> None:
-    assert set(json.loads((make(tmp_path / "run") / "state.json").read_text())) == {"created", "data"}
+    assert set(json.loads((make(tmp_path / "run") / "state.json").read_text())) == {"created", "data", "teacher"}

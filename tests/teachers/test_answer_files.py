@@ -106,6 +106,8 @@ def test_predictions_of_a_run_are_the_mean_over_its_seeds(tmp_path: Path) -> Non
         ({"id": ["x"], "label": pa.array([None], pa.string())}, "the label None of"),
         ({"id": ["x"], "probabilities": [[0.7, 0.7]]}, "expected in 0..1, each row with the sum 1; call them logits"),
         ({"id": ["x", "y"], "logits": [[1.0, 2.0], [1.0]]}, "one length, but there are [1, 2]"),
+        ({"id": ["x", "y"], "logits": [[1.0, 2.0], None]}, "one length, but there are [0, 2]"),
+        ({"id": ["x"], "logits": [[1.0, None]]}, "not a finite number"),
         ({"id": ["x"], "logits": [[1.0]]}, "two classes at least"),
         ({"id": ["x"], "scores": [["a", "b"]]}, "lists of numbers"),
         ({"id": ["x"]}, "a column for each class is expected"),

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -56,14 +58,13 @@ def as_scores(path: Path, ids: Sequence[str], values: Floats, column: str) -> tu
 
 def numbers_of(path: Path, ids: Sequence[str], column: Any) -> Floats:
     """Return a list column as [N, T]. Raises DataError for lists of several lengths or without numbers."""
-    rows = column.to_pylist()
-    lengths = {len(row) if row is not None else 0 for row in rows}
+    lengths = {length or 0 for length in pc.list_value_length(column).to_pylist()}
     if len(lengths) > 1:
         raise DataError(f"{path}: every answer should be a list of one length, but there are {sorted(lengths)}.")
-    try:
-        values = np.array(rows, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: the answers should be lists of numbers, such as that for {ids[0]!r}.") from None
+    flat = pc.list_flatten(column)
+    if not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
+        raise DataError(f"{path}: the answers should be lists of numbers, but they hold {flat.type}.")
+    values: Floats = flat.to_numpy().astype(np.float32).reshape(len(ids), -1)
     return values
 
 
