@@ -204,8 +204,8 @@ def _weak_teacher(findings: Findings, controls: Mapping[str, str]) -> list[str]:
     if mean > best:
         return []
     return [
-        f"The teacher ({mean:.1%} right) is no better than a control without it ({best:.1%}): check its weights, "
-        f"normalisation and class order before you judge the method."
+        f"The teacher ({100 * mean:.1f} % right) is no better than a control without it ({100 * best:.1f} %): check "
+        f"its weights, normalisation and class order before you judge the method."
     ]
 
 
