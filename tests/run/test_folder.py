@@ -12,7 +12,7 @@ from limbeck.run.folder import is_run, open_folder, read_state
 
 
 def plan(recipe: str = "name: one\nseeds: 2\n", data: str = "abc") -> Any:
-    return SimpleNamespace(name="one", recipe=recipe, data=SimpleNamespace(fingerprint=data))
+    return SimpleNamespace(name="one", recipe=recipe, conditions=lambda: {"data": data, "student": "s"})
 
 
 def make(folder: Path) -> Path:
@@ -190,3 +190,13 @@ def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_state_is_json(tmp_path: Path) -> None:
     assert set(json.loads((make(tmp_path / "run") / "state.json").read_text())) == {"created", "data"}
+
+
+def test_a_recipe_of_the_users_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: one  # my own words\nseeds: 2\n")
+    with (
+        pytest.raises(FolderError, match="exists already"),
+        open_folder(plan(), out=tmp_path, resume=False, force=False),
+    ):
+        pass
+    assert contents(tmp_path) == {"recipe.yaml": "name: one  # my own words\nseeds: 2\n"}

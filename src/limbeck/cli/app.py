@@ -38,7 +38,7 @@ INTERRUPTED = 130
 Out = Annotated[Path | None, typer.Option(help="The run folder; otherwise runs/NAME, runs/NAME-2, ...")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from limbeck.errors import DataError
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
-from limbeck.run.folder import RECIPE
+from limbeck.run.folder import RECIPE, is_python_run
 from limbeck.run.plan import plan_from_recipe
 from limbeck.run.reload import load_model
 from limbeck.run.result import read_report
@@ -22,7 +22,7 @@ def export_again(folder: Path) -> Path:
     read_report(folder)
     text = (folder / RECIPE).read_text(encoding="utf-8")
     card = read_card(folder / "student")
-    if card["architecture"] is None or "source: python" in text:
+    if is_python_run(folder) or card["architecture"] is None:
         raise DataError(
             f"{folder} was made from Python; export it again by the limbeck.distill call that made it, with force=True."
         )

@@ -13,7 +13,7 @@ from torch import nn
 from limbeck.errors import FolderError
 from limbeck.models.adapt import Adapted
 from limbeck.report.html import render_summary
-from limbeck.run.folder import REPORT
+from limbeck.run.folder import REPORT, is_python_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +73,11 @@ def read_report(folder: Path) -> dict[str, Any]:
     """Return report.json of a run folder; FolderError when there is none or it is of another version."""
     path = folder / REPORT
     if not path.is_file():
-        hint = (
-            f"the run is not finished; go on with: limbeck run {folder}/recipe.yaml --out {folder} --resume"
-            if (folder / "recipe.yaml").is_file()
-            else "expected the folder of a finished run, such as runs/digits"
-        )
+        hint = "expected the folder of a finished run, such as runs/digits"
+        if (folder / "recipe.yaml").is_file() and is_python_run(folder):
+            hint = "the run is not finished; go on with the same limbeck.distill call and resume=True"
+        elif (folder / "recipe.yaml").is_file():
+            hint = f"the run is not finished; go on with: limbeck run {folder}/recipe.yaml --out {folder} --resume"
         raise FolderError(f"{folder} has no {REPORT}: {hint}.")
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
