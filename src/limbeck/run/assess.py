@@ -19,6 +19,7 @@ from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed
 from limbeck.run.pictures import curves, disagreements
 from limbeck.run.plan import Plan, StagePlan
+from limbeck.teachers.seen import count_seen
 
 SCHEMA = 1
 FEW_STEPS = 100
@@ -215,15 +216,21 @@ def _whose_labels(plan: Plan) -> list[str]:
     teacher, data = plan.teacher, plan.data
     if teacher is None:
         return []
-    if teacher.settings is None:
-        return ["The teacher was trained elsewhere, on labels that this run knows nothing of."]
     labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
     mine, all_of_them = int((labels >= 0).sum()), int((data.pool.labels >= 0).sum())
-    if teacher.labels == "same" or mine == all_of_them:
+    theirs: int | None = mine if teacher.labels == "same" else all_of_them
+    if teacher.settings is None:
+        theirs = count_seen(teacher.model.weights.parent) if teacher.model.weights else None
+    if theirs is None:
+        return [
+            "The teacher was trained elsewhere, on labels that this run knows nothing of; test samples may be "
+            "among them."
+        ]
+    if theirs <= mine:
         return []
     return [
-        f"The teacher has seen {all_of_them:,} labels, the student and its controls {mine:,} (validation "
-        f"included): part of the gain is access to those labels."
+        f"The teacher has seen {theirs:,} labels, the student and its controls {mine:,} (validation included): part of "
+        f"the gain is access to those labels."
     ]
 
 

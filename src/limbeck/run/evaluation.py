@@ -19,7 +19,7 @@ from limbeck.export.run_onnx import Session
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
 from limbeck.run.answers import Answers, metrics_of
-from limbeck.run.folder import RECIPE, is_python_run, is_run
+from limbeck.run.folder import RECIPE, is_python_run, is_run, refuse_changed
 from limbeck.run.plan import expand, open_data
 from limbeck.run.reload import load_model
 from limbeck.run.result import read_report
@@ -63,7 +63,9 @@ def _test_of(run: Path) -> Samples:
     text = (run / RECIPE).read_text(encoding="utf-8")
     if is_python_run(run):
         raise DataError(f"The data of {run} came from Python; name some with --data, such as --data folder:photos.")
-    return open_data(parse_recipe(text, source=str(run / RECIPE)).data).test
+    data = open_data(parse_recipe(text, source=str(run / RECIPE)).data)
+    refuse_changed(run, data)
+    return data.test
 
 
 def _other(run: Path, source: str) -> Samples:
@@ -82,6 +84,7 @@ def _samples(source: str, classes: list[str], reading: dict[str, Any], shape: li
         channels=reading.get("channels") or "auto",
         resize=reading.get("resize") or "squash",
         background=reading.get("background") or "white",
+        corrupt=reading.get("corrupt") or "error",
     )
     found = open_source(expand(source), options)
     samples = found.test if found.test is not None else found.train

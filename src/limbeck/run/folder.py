@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from limbeck.errors import FolderError
+from limbeck.data.dataset import Data
+from limbeck.errors import DataError, FolderError
 from limbeck.files import reporting_disk_errors, write_text
 from limbeck.run.plan import Plan
 
@@ -67,6 +68,15 @@ def is_python_run(folder: Path) -> bool:
     """Whether a run was started by `limbeck.distill`, so that its recipe.yaml describes it but cannot repeat it."""
     content = yaml.safe_load(_text(folder))
     return isinstance(content, dict) and content.get("data", {}).get("source") == "python"
+
+
+def refuse_changed(folder: Path, data: Data) -> None:
+    """Raise DataError when the data of a run is not what it was made from: its split would be another one."""
+    if read_state(folder)["data"] != data.fingerprint:
+        raise DataError(
+            f"The data of {folder} changed since it was made, so its test samples may have become training samples; "
+            f"name data with --data, or make a new run."
+        )
 
 
 def _default(plan: Plan, resume: bool) -> Path:
@@ -127,7 +137,7 @@ def _must_match(folder: Path, plan: Plan) -> None:
             f"{RECIPE}, or choose another --out."
         )
     state = read_state(folder)
-    changed = [name for name, value in plan.conditions().items() if state[name] != value]
+    changed = [name for name, value in plan.conditions().items() if state.get(name) != value]
     if changed:
         raise FolderError(
             f"The {' and the '.join(changed)} (contents, weights or normalisation) changed since {folder} was started; "

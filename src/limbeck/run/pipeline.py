@@ -55,7 +55,6 @@ def run(
     with open_folder(plan, out=out, resume=resume, force=force) as folder:
         if (folder / REPORT).is_file():
             return folder
-        started = time.monotonic()
         workshop = Workshop(plan, folder, watcher, device or torch.device("cpu"))
         watcher.expect(*expected_steps(plan))
         watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
@@ -73,7 +72,7 @@ def run(
         watcher.say("Exporting the student" if plan.onnx else "Writing the report")
         exported = time.monotonic()
         export = _export(folder, plan, findings) if plan.onnx else None
-        seconds |= {"export": time.monotonic() - exported, "total": time.monotonic() - started}
+        seconds |= {"export": time.monotonic() - exported}
         report = _report(folder, plan, findings, models, export, _cost(plan, findings, seconds), workshop.device)
         _write(folder, report, findings, plan)
     return folder
@@ -145,11 +144,13 @@ def _cost(plan: Plan, findings: Findings, seconds: dict[str, float]) -> dict[str
         role = findings.roles[key][0]
         place = {"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)
         by_role[place] += sum(one.progress.seconds for one in fits.values())
+    spent = by_role | seconds
+    spent["total"] = sum(spent.values())  # of all sessions, where a run was resumed
     return {
         "teacher_forwards": teacher_forwards(plan, findings),
         "teacher_spot_checks": 0,
         "controls_from_cache": sum(one.from_cache for fits in findings.fits.values() for one in fits.values()),
-        "seconds": {name: round(value, 2) for name, value in (by_role | seconds).items()} | {"knowledge": None},
+        "seconds": {name: round(value, 2) for name, value in spent.items()} | {"knowledge": None},
         "peak_memory_mib": peak_memory_mib(),
     }
 

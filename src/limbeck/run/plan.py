@@ -143,7 +143,7 @@ def plan_from_recipe(recipe: Recipe) -> Plan:
         evaluate=recipe.evaluate,
         onnx=recipe.export.onnx,
         recipe=dump_recipe(recipe),
-        notes=notes,
+        notes=(*notes, *_unused(recipe.teacher)),
     )
 
 
@@ -262,6 +262,15 @@ def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Vi
     settings = {key: value for key, value in dict(section.train).items() if key != "augment"}
     each = section.per_seed or (section.labels == "same" and recipe.data.labels_per_class is not None)
     return TeacherPlan(model, Settings(**settings), section.labels, each, views)
+
+
+def _unused(teacher: TeacherSection | None) -> list[str]:
+    """Return a note where a recipe says how to train a teacher that it takes from an earlier run."""
+    if teacher is None or not (teacher.source or "").startswith("run:"):
+        return []
+    given = ["teacher.model"] if teacher.model is not None else []
+    given += ["teacher.train"] if teacher.train != type(teacher.train)() else []
+    return [f"The teacher comes from an earlier run, so {' and '.join(given)} went unused."] if given else []
 
 
 def teacher_of_run(run: Path, data: Data) -> ModelPlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,10 +55,11 @@ class Result:
         return render_summary(self.report)
 
 
-def load(folder: str | Path, student: nn.Module | None = None) -> Result:
+def load(folder: str | Path, student: nn.Module | Callable[[], nn.Module] | None = None) -> Result:
     """Open a finished run.
 
-    student: a module of the student's architecture, needed only where it is your own; it gets the run's weights.
+    student: a module of the student's architecture, or what makes one, needed only where it is your own; it gets the
+    run's weights.
     Raises FolderError when the folder is no run or not finished, ModelError when the weights are not this student's.
     """
     folder = Path(folder)
@@ -66,7 +68,8 @@ def load(folder: str | Path, student: nn.Module | None = None) -> Result:
         return Result(folder, report)
     from limbeck.run.reload import load_model
 
-    return Result(folder, report, load_model(folder / "student", student))
+    net = student if isinstance(student, nn.Module) else student()
+    return Result(folder, report, load_model(folder / "student", net))
 
 
 def read_report(folder: Path) -> dict[str, Any]:

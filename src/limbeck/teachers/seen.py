@@ -28,6 +28,14 @@ def copy_seen(source: Path, folder: Path) -> None:
         write_bytes(folder / SEEN, (source / SEEN).read_bytes())
 
 
+def count_seen(folder: Path) -> int | None:
+    """Return how many samples the teacher in a folder was trained and validated on; None when nobody noted it."""
+    if not (folder / SEEN).is_file():
+        return None
+    with safe_open(folder / SEEN, framework="pt") as file:
+        return int(file.get_slice("keys").get_shape()[0])
+
+
 def check_unseen(folder: Path, data: Data) -> None:
     """Raise DataError when the teacher in a folder was trained on samples that this data keeps for the test.
 
