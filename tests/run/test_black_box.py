@@ -20,9 +20,11 @@ from limbeck.export.graph import export_graph
 from limbeck.models import MLP
 from limbeck.recipe.load import parse_recipe
 from limbeck.report.html import render_html
-from limbeck.run.pipeline import check, run
+from limbeck.run.pipeline import run
 from limbeck.run.plan import Plan, plan_from_recipe
+from limbeck.run.rehearsal import rehearse
 from limbeck.run.reload import load_model
+from limbeck.teachers.seen import count_seen
 from limbeck.train.loop import predict
 
 BASE = """\
@@ -107,7 +109,7 @@ def test_what_is_known_of_a_black_box(doors: dict[str, Any], place: Path) -> Non
 
 def test_pages_and_tables_show_what_is_missing_as_such(doors: dict[str, Any]) -> None:
     assert "all.parquet" in render_html(doors["labels"])
-    assert report_table(doors["labels"]).row_count == 3
+    assert len(report_table(doors["labels"]).rows) == 3
 
 
 def test_answers_for_the_transfer_set_alone(place: Path, digits: Data) -> None:
@@ -122,7 +124,7 @@ def test_labels_alone_serve_teacher_labels_only(place: Path) -> None:
     with pytest.raises(
         ObjectiveError, match=r"soft_labels needs probs from the teacher, which gives labels\..*teacher_labels"
     ):
-        check(plan(source))
+        rehearse(plan(source))
     found = report_of(run(plan(source, "objective=[teacher_labels]"), out=place / "hard"))
     teacher = found["models"]["teacher"]["metrics"]
     assert teacher["accuracy"]["mean"] > 0.7 and teacher["nll"] is teacher["brier"] is teacher["ece"] is None
@@ -134,11 +136,11 @@ def test_labels_alone_serve_teacher_labels_only(place: Path) -> None:
 def test_probabilities_serve_no_term_that_needs_logits(tmp_path: Path, place: Path, digits: Data) -> None:
     logits = torch.from_numpy(np.stack(pq.read_table(place / "pool.parquet")["logits"].to_numpy(zero_copy_only=False)))
     path = write(tmp_path / "p.parquet", digits.pool.ids, logits.softmax(1), "probabilities")
-    check(plan(f"source: 'labels:{path}'"))
+    rehearse(plan(f"source: 'labels:{path}'"))
     with pytest.raises(
         ObjectiveError, match="logit_matching needs logits from the teacher, which gives labels and probs"
     ):
-        check(plan(f"source: 'labels:{path}'", "objective=[logit_matching]"))
+        rehearse(plan(f"source: 'labels:{path}'", "objective=[logit_matching]"))
 
 
 def test_a_permutation_equals_a_renaming(tmp_path: Path, place: Path, digits: Data, doors: dict[str, Any]) -> None:
@@ -179,6 +181,14 @@ def test_a_live_teacher_of_ten_digits_teaches_odd_and_even(
     assert (found["models"]["teacher"]["parameters"] is None) == (door == "onnx")
 
 
+def test_what_a_mapped_teacher_of_a_run_has_seen(finished_run: Path) -> None:
+    source = f"source: 'run:{finished_run}', classes: {{map: {json.dumps({str(n): str(n) for n in range(10)})}}}"
+    box = plan(source).black_box
+    assert box is not None and box.labels_seen == count_seen(finished_run / "teacher") is not None
+    with pytest.raises(DataError, match="test samples, so its knowledge would leak them"):
+        plan(source, "data.split_seed=1")
+
+
 def test_what_a_map_drops_and_lacks_is_said(place: Path, tmp_path: Path) -> None:
     some = {str(digit): str(digit) for digit in range(8)}
     names = f"names: {list(range(10))}, map: {json.dumps(some)}"
@@ -191,7 +201,7 @@ def test_what_a_map_drops_and_lacks_is_said(place: Path, tmp_path: Path) -> None
 
 def test_a_bundle_says_its_own_classes(finished_run: Path, digits: Data) -> None:
     graph = finished_run / "export" / "student.onnx"
-    check(plan(f"source: 'onnx:{graph}'"))
+    rehearse(plan(f"source: 'onnx:{graph}'"))
     with pytest.raises(DataError, match=r'knows the class "2", which this data does not have'):
         plan(f"source: 'onnx:{graph}'", "data.classes=[0, 1]")
     made = plan(f"source: 'onnx:{graph}', classes: {{map: {{0: 1, 1: 0}}}}", "data.classes=[0, 1]")
@@ -204,7 +214,7 @@ def test_a_bundle_says_its_own_classes(finished_run: Path, digits: Data) -> None
 def test_augmentation(place: Path) -> None:
     with pytest.raises(UserError, match=r"remove data\.augment"):
         plan(f"source: 'labels:{place}/all.parquet'", "data.augment=[shift]")
-    check(plan(f"source: 'onnx:{place}/t.onnx'", "data.augment=[shift]"))
+    rehearse(plan(f"source: 'onnx:{place}/t.onnx'", "data.augment=[shift]"))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +245,7 @@ def test_the_normalisation_of_a_file_is_its_own(place: Path) -> None:
 def test_missing_answers(tmp_path: Path, digits: Data) -> None:
     path = write(tmp_path / "few.parquet", digits.pool.ids[:100], torch.randn(100, 10))
     with pytest.raises(DataError, match=r'no answer for 1,\d+ of 1,295 samples, such as "digits/\d+", "digits/'):
-        check(plan(f"source: 'labels:{path}'"))
+        rehearse(plan(f"source: 'labels:{path}'"))
 
 
 @pytest.mark.parametrize("source", ["onnx:t.onnx", "labels:all.parquet"])
@@ -255,5 +265,5 @@ def test_a_run_is_not_resumed_with_other_answers(place: Path, digits: Data, tmp_
     run(plan(text, "student.train.steps=2", "controls=[]"), out=tmp_path / "run")
     assert run(plan(text, "student.train.steps=2", "controls=[]"), out=tmp_path / "run", resume=True)
     write(path, digits.pool.ids, torch.randn(len(digits.pool), 10))
-    with pytest.raises(FolderError, match="The teacher has changed since"):
+    with pytest.raises(FolderError, match=r"The teacher \(.*\) changed since"):
         run(plan(text, "student.train.steps=2", "controls=[]"), out=tmp_path / "run", resume=True)

@@ -67,15 +67,20 @@ class Remembered(Teacher):
         return logits
 
 
-def remember(teacher: Teacher, samples: Samples, views: Views | None) -> Teacher:
+def remember(teacher: Teacher, samples: Samples, views: Views | None, *, tables: int = 1) -> Teacher:
     """Return a remembering teacher where that is possible and small enough, else the teacher itself.
 
-    It is possible when the number of views is known and the teacher gives logits or probabilities; small means at
-    most 1 GiB.
+    tables: how many teachers share the memory. See `can_remember`; the teacher must give logits or probabilities, and
+    not have its answers stored already.
     """
-    count = 1 if views is None else views.count
-    if teacher.recalls or count == "fresh" or not teacher.provides & {"logits", "probs"}:
+    if teacher.recalls or not teacher.provides & {"logits", "probs"}:
         return teacher
-    if count * len(samples) * teacher.classes * 4 > LIMIT_BYTES:
+    if not can_remember(views, len(samples), teacher.classes, tables):
         return teacher
     return Remembered(teacher, samples, views)
+
+
+def can_remember(views: Views | None, samples: int, classes: int, tables: int = 1) -> bool:
+    """Whether answers are kept: the number of views is known, and all tables together take at most 1 GiB."""
+    count = 1 if views is None else views.count
+    return count != "fresh" and tables * count * samples * classes * 4 <= LIMIT_BYTES

@@ -26,6 +26,7 @@ from limbeck.teachers.classes import ClassMap, map_classes, unknown_classes
 from limbeck.teachers.mapped import MappedTeacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.onnx_file import Feeding, OnnxTeacher
+from limbeck.teachers.seen import check_unseen, count_seen
 from limbeck.teachers.stored import StoredTeacher
 
 TRIED = 32  # samples that a graph is tried out on
@@ -46,7 +47,8 @@ class BlackBox:
 
     title: what it is; open: gives the teacher for samples and the rows of them (int64) that it will be asked about;
     stored: whether its answers were given before, for untouched samples alone; notes: for the report; cost: gives size
-    and latency for one sample [1, ...], None where nothing is known of them.
+    and latency for one sample [1, ...], None where nothing is known of them; labels_seen: how many it was trained and
+    validated on, None when nobody noted it.
     """
 
     title: str
@@ -54,6 +56,7 @@ class BlackBox:
     stored: bool
     notes: tuple[str, ...] = ()
     cost: Callable[[Tensor], Cost] | None = None
+    labels_seen: int | None = None
 
 
 def black_box_of(section: TeacherSection, source: str, data: Data, *, augmented: bool) -> BlackBox | None:
@@ -120,6 +123,7 @@ def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
         raise DataError(
             f"The teacher in {folder} was made for samples {card['shape']}; this data has {list(data.shape)}."
         )
+    check_unseen(folder, data)
     names = classes.names or card["classes"]
     mapped = map_classes(names, data.classes, count=model.classes, given=classes.map, who=str(folder))
 
@@ -131,7 +135,7 @@ def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
         found, times = cost.size(local, one), cost.latency(local, one, sorted({1, torch.get_num_threads()}))
         return {"parameters": found.parameters, "bytes": found.bytes, "macs": found.macs, "latency_ms": times}
 
-    return BlackBox(card["title"], open_for, False, _notes(mapped, data), cost_of)
+    return BlackBox(card["title"], open_for, False, _notes(mapped, data), cost_of, count_seen(folder))
 
 
 def _names_in_bundle(path: Path) -> Sequence[str] | None:

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,9 @@ from limbeck.recipe.model import (
 )
 from limbeck.recipe.schema import Choice
 from limbeck.run.black_box import BlackBox, black_box_of
+from limbeck.run.reload import build_net, normalise_of
+from limbeck.teachers.module import fingerprint
+from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
 
 
@@ -112,6 +115,15 @@ class Plan:
         """Return a teacher or student with the starting weights of a seed."""
         return plan.make(len(self.data.classes), seed)
 
+    def conditions(self) -> dict[str, str]:
+        """Return hashes of what a recipe does not hold: data, the weights and normalisation to start from, answers."""
+        found = {"data": self.data.fingerprint, "student": fingerprint(self.model(self.student, self.seeds[0]))}
+        if self.teacher is not None:
+            found["teacher"] = fingerprint(self.model(self.teacher.model, self.seeds[0]))
+        elif self.black_box is not None:
+            found["teacher"] = self.black_box.open(self.data.pool, self.data.train).fingerprint
+        return found
+
 
 def plan_from_recipe(recipe: Recipe) -> Plan:
     """Open the data and turn a recipe into a plan. Raises the UserError of whatever does not fit."""
@@ -138,7 +150,7 @@ def plan_from_recipe(recipe: Recipe) -> Plan:
         evaluate=recipe.evaluate,
         onnx=recipe.export.onnx,
         recipe=dump_recipe(recipe),
-        notes=notes + (box.notes if box else ()),
+        notes=(*notes, *_unused(teacher), *(box.notes if box else ())),
         black_box=box,
     )
 
@@ -261,6 +273,15 @@ def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Vi
     return TeacherPlan(model, Settings(**settings), section.labels, each, views)
 
 
+def _unused(teacher: TeacherSection | None) -> list[str]:
+    """Return a note where a recipe says how to train a teacher that it takes from an earlier run."""
+    if teacher is None or not (teacher.source or "").startswith("run:"):
+        return []
+    given = ["teacher.model"] if teacher.model is not None else []
+    given += ["teacher.train"] if teacher.train != type(teacher.train)() else []
+    return [f"The teacher comes from an earlier run, so {' and '.join(given)} went unused."] if given else []
+
+
 def teacher_of_run(run: Path, data: Data) -> ModelPlan:
     """Return the teacher of an earlier run (or a model folder itself), its classes checked."""
     folder = run / "teacher" if (run / "teacher").is_dir() else run
@@ -271,30 +292,16 @@ def teacher_of_run(run: Path, data: Data) -> ModelPlan:
             f"{_short(card['classes'])}; this data has samples {list(data.shape)} "
             f"of the classes {_short(data.classes)}. Where only the classes differ, teacher.classes.map connects them."
         )
-    if card["architecture"] is None:
-        raise ModelError(f"The teacher in {folder} is a Python class ({card['title']}); load it from Python instead.")
-    return plan_from_card(card, folder, data)
-
-
-def plan_from_card(card: dict[str, Any], folder: Path, data: Data) -> ModelPlan:
-    """Return the plan of a saved model of the zoo."""
-    (name, options), *_ = card["architecture"].items()
-    if name not in MODELS:
-        raise ModelError(f"{folder} names the architecture {name!r}, which this version does not have.")
-    normalise = card["normalise"]
+    build_net(folder, card)  # says at once what cannot be built
+    check_unseen(folder, data)
     return ModelPlan(
-        build=lambda: MODELS[name](data.shape, len(data.classes), **options),
+        build=lambda: build_net(folder, card),
         architecture=card["architecture"],
         title=card["title"],
-        normalise=Normalise(normalise["mean"], normalise["std"]) if normalise else None,
+        normalise=normalise_of(card),
         fresh=False,
         weights=folder / WEIGHTS,
     )
-
-
-def settings_as_json(settings: Settings) -> dict[str, Any]:
-    """Return settings as JSON values."""
-    return asdict(settings)
 
 
 def _short(classes: Sequence[str]) -> str:
