@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limbeck.api import distill, run_recipe
+    from limbeck.api import check, distill, run_recipe
     from limbeck.data.contents import ReadOptions
     from limbeck.data.dataset import Data
     from limbeck.data.views import Flip, PerSample, Shift
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from limbeck.objectives.base import Term
     from limbeck.objectives.objective import Objective
+    from limbeck.preflight.finding import Finding
     from limbeck.run.result import Result, load
     from limbeck.train.settings import Settings
     from limbeck.types import Batch, Knowledge, Outputs
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "limbeck.api": ("distill", "run_recipe"),
+    "limbeck.api": ("check", "distill", "run_recipe"),
     "limbeck.data.contents": ("ReadOptions",),
     "limbeck.data.dataset": ("Data",),
     "limbeck.data.views": ("Flip", "PerSample", "Shift"),
@@ -50,6 +51,7 @@ _HOMES = {
     ),
     "limbeck.objectives.base": ("Term",),
     "limbeck.objectives.objective": ("Objective",),
+    "limbeck.preflight.finding": ("Finding",),
     "limbeck.run.result": ("Result", "load"),
     "limbeck.train.settings": ("Settings",),
     "limbeck.types": ("Batch", "Knowledge", "Outputs"),
@@ -61,6 +63,7 @@ __all__ = [
     "Data",
     "EntropyPenalty",
     "Failure",
+    "Finding",
     "Flip",
     "Knowledge",
     "LimbeckError",
@@ -77,6 +80,7 @@ __all__ = [
     "Term",
     "UserError",
     "WeightPenalty",
+    "check",
     "distill",
     "load",
     "run_recipe",
