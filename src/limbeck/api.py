@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
@@ -124,17 +125,18 @@ def check(
     student stay as they are, and labels of test samples are not read. Raises UserError where not even a plan can
     be made.
     """
-    plan = _plan(
-        data,
-        _student_plan(student, _normaliser(student_normalise, data)),
-        None if teacher is None else _teacher_plan(teacher, teacher_normalise, data),
-        objective,
-        _checked(train or Settings(epochs=epochs), seeds),
-        tuple(range(seed, seed + seeds)),
-        labels_per_class,
-        views_of(augment, seed, views),
-        controls,
-    )
+    with torch.random.fork_rng():
+        plan = _plan(
+            data,
+            _student_plan(student, _normaliser(student_normalise, data)),
+            None if teacher is None else _teacher_plan(teacher, teacher_normalise, data),
+            objective,
+            _checked(train or Settings(epochs=epochs), seeds),
+            tuple(range(seed, seed + seeds)),
+            labels_per_class,
+            views_of(augment, seed, views),
+            controls,
+        )
     return preflight(plan, pick_device(device))
 
 

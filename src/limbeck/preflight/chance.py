@@ -10,6 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 SURE = 1e-4
+USELESS = 0.1
 
 
 def clearly_better(candidate: Tensor, given: Tensor, margin: float) -> bool:
@@ -22,6 +23,20 @@ def clearly_better(candidate: Tensor, given: Tensor, margin: float) -> bool:
     if wins <= losses or (wins - losses) / len(given) < margin:
         return False
     return float(stats.binomtest(wins, wins + losses, 0.5, alternative="greater").pvalue) < SURE
+
+
+def explains(after: Tensor, before: Tensor, yardstick: Tensor, margin: float) -> bool:
+    """Whether a remedy shows what is wrong with a teacher: right with it more often, and then a teacher to trust.
+
+    after, before: bool [N], right with and without the remedy; yardstick: bool [N], right by the vote of the nearest
+    samples. With it more often by the margin, p < 1e-4; and either half of the mistakes go away or the teacher is
+    then not worse than the yardstick by 10 points, p < 1e-4. A teacher that does not know the data at all gains by
+    some remedy too, but meets neither.
+    """
+    if not clearly_better(after, before, margin):
+        return False
+    halved = 2 * int((~after).sum()) <= int((~before).sum())
+    return halved or not clearly_better(yardstick, after, USELESS)
 
 
 def clearly_above(count: int, total: int, rate: float) -> bool:

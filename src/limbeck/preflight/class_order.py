@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from limbeck.preflight.chance import clearly_better
+from limbeck.preflight.chance import explains
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.subject import Subject
 
@@ -19,23 +19,21 @@ SHOWN = 4
 def check_class_order(subject: Subject) -> list[Finding]:
     """Find the renaming of the teacher's classes that fits the labels best; a fault `class_order` if it is better.
 
-    It is chosen on one half of the judged rows (linear assignment on the confusion matrix) and judged on the other:
-    right on 2 points more, p < 1e-4, and either half of all mistakes gone or the renamed teacher not clearly worse
-    than the vote of the nearest samples (10 points, p < 1e-4). A teacher that does not know the data at all gains
-    by renaming too, but meets neither.
+    It is chosen on one half of the judged rows (linear assignment on the confusion matrix) and judged on the other by
+    `explains`, with a margin of 2 points.
     """
     top, labels, count = subject.given_logits.argmax(1), subject.labels, len(subject.plan.data.classes)
     half = len(labels) // 2
     order = best_order(top[:half], labels[:half], count)
     before, after = (top == labels)[half:], (order[top] == labels)[half:]
     vote = (subject.neighbours == labels)[half:]
-    halved = 2 * int((~after).sum()) <= int((~before).sum())
-    if not clearly_better(after, before, MARGIN) or not (halved or not clearly_better(vote, after, 5 * MARGIN)):
+    if not explains(after, before, vote, MARGIN):
         return []
     told = describe(order, subject.plan.data.classes)
     sentence = (
-        f"The teacher's classes are in another order: {told}. With them renamed it is right on {float(after.float().mean()):.1%}, as they are on {float(before.float().mean()):.1%}; "
-        f"give the classes in the teacher's order."
+        f"The teacher's classes are in another order: {told}. With them renamed it is right on "
+        f"{float(after.float().mean()):.1%}, as they are on {float(before.float().mean()):.1%}; give the classes in "
+        f"the teacher's order."
     )
     return [Finding("fault", "class_order", sentence)]
 

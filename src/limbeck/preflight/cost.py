@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 from torch import nn
 
 from limbeck.preflight.finding import Finding
@@ -25,9 +25,9 @@ def estimate_cost(subject: Subject, found: dict[str, Trial]) -> list[Finding]:
 
     Time: seconds of a trial step times the planned steps of teacher, student and controls over all seeds, and the
     teacher's answers: for every step of the student where views are fresh, else once for every sample and view.
-    Evaluation, export and report come on top. Memory: the peak of this process in the trial steps, five copies of either model,
-    and the teacher's remembered answers. Disk: the weights of every seed, stage and control, the checkpoint of one
-    fit, and the predictions.
+    Evaluation, export and report come on top. Memory: the peak of this process in the trial steps, five copies of
+    either model, and the teacher's remembered answers. Disk: the weights of every seed, stage and control, the
+    checkpoint of one fit, and the predictions.
     """
     return [_time(subject, found), _memory(subject), _disk(subject)]
 

@@ -18,18 +18,21 @@ from limbeck.types import Batch, Knowledge
 STEPS = 30
 LEAST = 3
 SECONDS = 10.0
-WORSE = 0.5
+WORSE, LEAPT = 0.5, 3
 STILL = 0.02
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a few steps gave. before, after: the loss of the first batch, nan once it is not finite; seconds: a step
+    """What a few steps gave.
+
+    before, after: the loss of the first batch, nan once it is not finite; highest: loss of a step; seconds: a step
     took without its teacher (median); asking: what the teacher took for the batch; threads: of the processor in use.
     """
 
     before: float
     after: float
+    highest: float
     steps: int
     seconds: float
     asking: float
@@ -66,7 +69,7 @@ def try_steps(rehearsal: Rehearsal, total: int) -> Trial:
                     float(rehearsal.loss(first, rehearsal.knowledge(first))) if math.isfinite(losses[-1]) else math.nan
                 )
     middle = len(times) // 2
-    return Trial(before, after, len(times), sorted(times)[middle], sorted(asking)[middle], threads)
+    return Trial(before, after, max(losses), len(times), sorted(times)[middle], sorted(asking)[middle], threads)
 
 
 def _step(
@@ -98,9 +101,9 @@ def trials(subject: Subject) -> dict[str, Trial]:
 def judge(subject: Subject, found: dict[str, Trial]) -> list[Finding]:
     """Judge trials, named `loss` (not finite at the start) and `learning_rate`.
 
-    Faults: a loss that is not finite. Warnings: 30 steps through the schedule leave the loss of the first batch
-    half as high again as before; or move it so little that the planned steps would change it by less than 2 %
-    (only for new weights). Otherwise a note with both losses.
+    Faults: a loss that is not finite. Warnings: 30 steps through the schedule leave the loss of the first batch half
+    as high again as before, or higher at all after it was three times as high on the way; or they move it so little
+    that the planned steps would change it by less than 2 % (only for new weights). Otherwise a note with both losses.
     """
     return [_judge_one(subject, where, trial) for where, trial in found.items()]
 
@@ -114,7 +117,8 @@ def _judge_one(subject: Subject, where: str, trial: Trial) -> Finding:
     if not math.isfinite(trial.after):
         return Finding("fault", "learning_rate", f"{told} a value that is not finite; lower {rate}.")
     told = f"{told} {trial.after:.3g}"
-    if trial.after - trial.before > WORSE * abs(trial.before):
+    leapt = trial.after > trial.before and trial.highest > LEAPT * abs(trial.before)
+    if leapt or trial.after - trial.before > WORSE * abs(trial.before):
         return Finding("warning", "learning_rate", f"{told}, upwards; lower {rate}.")
     fresh = subject.plan.student.fresh or where == "teacher"
     total = settings.total_steps(len(subject.plan.data.train))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from limbeck.models.adapt import Adapted, Normalise, find_logits
-from limbeck.preflight.chance import clearly_better
+from limbeck.preflight.chance import explains
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.subject import Subject
 
@@ -31,15 +31,16 @@ class Variant:
 def check_normalisation(subject: Subject) -> list[Finding]:
     """Try the usual ways of preparing inputs; a fault where one makes the teacher right on clearly more samples.
 
-    Clearly: 1 point more and p < 1e-4 on the same rows. The fault is `channel_order` for blue, green, red and
-    `normalisation` for the rest.
+    Clearly: by `explains` on the same rows, with a margin of 1 point. The fault is `channel_order` for blue, green,
+    red and `normalisation` for the rest.
     """
     assert subject.teacher is not None
     teacher = copy.deepcopy(subject.teacher).to(subject.device).eval()
+    vote = subject.neighbours == subject.labels
     found = [
         (float(right.float().mean()), variant)
         for variant in variants(subject, teacher)
-        if clearly_better(right := _right(subject, teacher, variant), subject.teacher_right, MARGIN)
+        if explains(right := _right(subject, teacher, variant), subject.teacher_right, vote, MARGIN)
     ]
     if not found:
         return []
@@ -67,6 +68,7 @@ def variants(subject: Subject, teacher: Adapted) -> Iterator[Variant]:
     given: Prepare = teacher.normalise or (lambda x: x)
     cure = "invert the pictures, light on dark for dark on light"
     yield Variant("normalisation", "inverted pictures", cure, lambda x: given(1 - x))
+    yield Variant("normalisation", "inverted pictures", cure, lambda x: -given(x))
     if subject.plan.data.shape[0] == 3:
         imagenet = _normaliser(subject, *IMAGENET)
         yield Variant("normalisation", "the mean and standard deviation of ImageNet", f"{set_it} these", imagenet)
