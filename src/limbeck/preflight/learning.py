@@ -18,7 +18,7 @@ from limbeck.types import Batch, Knowledge
 STEPS = 30
 LEAST = 3
 SECONDS = 10.0
-WORSE, LEAPT = 0.5, 3
+WORSE, LEAPT = 0.5, 10
 STILL = 0.02
 
 
@@ -102,7 +102,7 @@ def judge(subject: Subject, found: dict[str, Trial]) -> list[Finding]:
     """Judge trials, named `loss` (not finite at the start) and `learning_rate`.
 
     Faults: a loss that is not finite. Warnings: 30 steps through the schedule leave the loss of the first batch half
-    as high again as before, or higher at all after it was three times as high on the way; or they move it so little
+    as high again as before, or above half of it after ten times as much on the way; or they move it so little
     that the planned steps would change it by less than 2 % (only for new weights). Otherwise a note with both losses.
     """
     return [_judge_one(subject, where, trial) for where, trial in found.items()]
@@ -117,9 +117,9 @@ def _judge_one(subject: Subject, where: str, trial: Trial) -> Finding:
     if not math.isfinite(trial.after):
         return Finding("fault", "learning_rate", f"{told} a value that is not finite; lower {rate}.")
     told = f"{told} {trial.after:.3g}"
-    leapt = trial.after > trial.before and trial.highest > LEAPT * abs(trial.before)
+    leapt = trial.after > abs(trial.before) / 2 and trial.highest > LEAPT * abs(trial.before)
     if leapt or trial.after - trial.before > WORSE * abs(trial.before):
-        return Finding("warning", "learning_rate", f"{told}, upwards; lower {rate}.")
+        return Finding("warning", "learning_rate", f"{told}, by way of {trial.highest:.3g}; lower {rate}.")
     fresh = subject.plan.student.fresh or where == "teacher"
     total = settings.total_steps(len(subject.plan.data.train))
     change = abs(trial.after - trial.before) * max(total / trial.steps, 1.0)
