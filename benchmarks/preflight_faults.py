@@ -67,8 +67,8 @@ def _page(
     yield "- Data: digits (8 x 8) for even seeds, drawn colour pictures (3 x 12 x 12) for odd ones, drawn bars (8 x 8)"
     yield "  for the teacher of other data; teachers: small convolutional networks trained here."
     first, last = min(clean), max(clean)
-    yield f"- Seeds: {first} to {first + seeds - 1} for every fault, {first} to {last} for clean runs; they draw data, split,"
-    yield "  teacher, student and settings. Thresholds were chosen on seeds below 100."
+    yield f"- Seeds: {first} to {first + seeds - 1} for every fault, {first} to {last} for clean runs; they draw data,"
+    yield "  split, teacher, student and settings. Thresholds were chosen on seeds below 100."
     yield f"- Hardware: {where['processor']}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), CPU;"
     yield f"  {seconds:.0f} s in all."
     yield f"- Versions: {', '.join(f'{name} {where[name]}' for name in VERSIONS)}.\n"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from limbeck.recipe.model import MODELS, Recipe
 
 
 def test_check_says_what_was_measured(call, tiny):
@@ -33,13 +33,20 @@ def test_a_mistake_in_the_recipe_is_a_sentence(call, tiny):
     assert "seeds" in answer.err
 
 
-@pytest.mark.parametrize("change", [{}, {"unknown": 1}])
-def test_schema_describes_a_recipe(call, change):
+def test_schema_describes_a_recipe(call):
     schema = json.loads(call("schema").out)
 
     assert schema["additionalProperties"] is False
-    assert {"data", "teacher", "student", "objective"} <= schema["properties"].keys()
-    assert bool(change.keys() - schema["properties"].keys()) is bool(change)
+    assert schema["properties"].keys() == {*Recipe.model_fields}
+    assert schema["required"] == ["student"]
+
+
+def test_schema_takes_a_bare_name_or_one_with_options():
+    name, options = Recipe.model_json_schema()["$defs"]["Model"]["anyOf"]
+
+    assert name == {"type": "string", "enum": sorted(MODELS)}
+    assert (options["minProperties"], options["maxProperties"], options["additionalProperties"]) == (1, 1, False)
+    assert options["properties"].keys() == MODELS.keys()
 
 
 def test_teacher_of_a_run_is_judged(call, tiny, finished_run):
