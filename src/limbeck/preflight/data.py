@@ -33,7 +33,9 @@ def check_classes(subject: Subject) -> list[Finding]:
     counts = torch.bincount(visible[visible >= 0], minlength=len(plan.data.classes)).tolist()
     most, least = max(counts), min(counts)
     rarest = plan.data.classes[counts.index(least)]
-    sentence = f'Each of {len(counts)} classes has {least:,} to {most:,} labelled training samples, "{rarest}" fewest.'
+    told = f'{least:,} to {most:,} labelled training samples, "{rarest}" fewest'
+    told = told if least < most else f"{least:,} labelled training samples"
+    sentence = f"Each of {len(counts)} classes has {told}."
     if least == 0:
         return [Finding("fault", "classes", f"{sentence} A class without any cannot be learned; is one missing?")]
     if plan.labels_per_class is None and least < FEW:
