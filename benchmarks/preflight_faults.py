@@ -68,7 +68,9 @@ def _page(
     yield "  for the teacher of other data; teachers: small convolutional networks trained here."
     first, last = min(clean), max(clean)
     yield f"- Seeds: {first} to {first + seeds - 1} for every fault, {first} to {last} for clean runs; they draw data,"
-    yield "  split, teacher, student and settings. Thresholds were chosen on seeds below 100."
+    yield "  split, student and settings, out of ten sets of pictures and teachers. Thresholds were chosen on"
+    yield "  seeds below 100."
+    yield "- `refused`: no plan can be made, and the error's sentence names the trouble before preflight begins."
     yield f"- Hardware: {where['processor']}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), CPU;"
     yield f"  {seconds:.0f} s in all."
     yield f"- Versions: {', '.join(f'{name} {where[name]}' for name in VERSIONS)}.\n"
