@@ -63,9 +63,9 @@ def test_a_full_disk_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_file_beyond_the_limit_gets_a_sentence() -> None:
-    with pytest.raises(DiskError, match="^out/file could not be written: .*File too large.* --resume.$"):
-        with reporting_disk_errors(Path("out/file")):
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    says = "^out/file could not be written: .*File too large.* --resume.$"
+    with pytest.raises(DiskError, match=says), reporting_disk_errors(Path("out/file")):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])

@@ -6,7 +6,6 @@ from torch import nn
 
 from limbeck.models import CNN
 from limbeck.models.adapt import Adapted, Normalise
-from limbeck.models.weights import checksum
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.types import Batch
