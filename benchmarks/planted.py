@@ -147,7 +147,6 @@ def sound(seed: int, kind: Kind | None = None) -> Case:
     options: dict[str, Any] = {
         "teacher_normalise": "data",
         "seed": seed,
-        "epochs": (5, 20, 40)[seed % 3],
         "augment": [limbeck.Shift(1)] if seed % 5 == 0 else [],
         "labels_per_class": 10 if seed % 7 == 3 else None,
         "train": limbeck.Settings(lr=(0.003, 0.01)[seed % 2], optimizer=("adamw", "adam", "sgd")[seed % 3], epochs=20),

@@ -1,4 +1,4 @@
-"""Your own model, your own pictures: distil, export, predict. Run it in an empty folder; it takes about half a minute."""
+"""Your own model, your own pictures: distil, export, predict. Run it in an empty folder; it takes half a minute."""
 
 from pathlib import Path
 
@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 import limbeck
-from limbeck.export.predict import predict
 
 
 class Net(nn.Module):
@@ -53,5 +52,5 @@ for _ in range(150):
 train = limbeck.Settings(epochs=30, batch_size=16, lr=0.01)
 result = limbeck.distill(teacher, lambda: Net(width=4), data, train=train, seeds=3, name="fruit")
 print(result.verdict["sentence"])
-for line in predict(result.folder, sorted(Path("photos/apple").glob("*.png"))[:3]):
+for line in limbeck.predict(result.folder, sorted(Path("photos/apple").glob("*.png"))[:3]):
     print(line)

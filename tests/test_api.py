@@ -198,10 +198,10 @@ def bad(**given: object) -> dict[str, object]:
         (bad(student=3), "student expects a module or a factory without arguments, got int."),
         (bad(student=lambda: 3), "The student's factory returned int; expected a torch.nn.Module."),
         (bad(student=nn.Linear), "student expects a factory without arguments, but calling it failed"),
-        (bad(student=lambda: nn.Linear(5, 3)), r"The student cannot take this data, a batch of shape \[2, 6\]"),
+        (bad(student=lambda: nn.Linear(5, 3)), r"The student cannot take this data, a batch of shape \[4, 6\]"),
         (
             bad(student=lambda: nn.Linear(6, 4)),
-            r"logits of shape \[2, 4\]; expected \[batch, 3\] because the data has 3",
+            r"logits of shape \[4, 4\]; expected \[batch, 3\] because the data has 3",
         ),
         (bad(student=lambda: nn.Conv2d(6, 3, 1)), "The student cannot take this data"),
         (bad(teacher=Pair), "teacher expects a trained module or the folder of a run, got type."),
@@ -212,7 +212,7 @@ def bad(**given: object) -> dict[str, object]:
         (bad(student_normalise=([0.0], [0.0])), "normalise expects a mean and a positive standard deviation"),
         (bad(controls=("label",)), "controls expects labels, .*, got 'label'. Did you mean \"labels\""),
         (bad(seeds=0), "seeds expects 1 or more, got 0."),
-        (bad(epochs=0), "train: 1 mistake\n  epochs: expected 1 or more, got 0."),
+        (bad(epochs=0), "distill: 1 mistake\n  epochs: expected 1 or more, got 0."),
         (bad(train=limbeck.Settings(optimizer="adamww")), "got 'adamww'. Did you mean \"adamw\""),
         (bad(labels_per_class=10**6), "data.labels_per_class is 1000000, but class"),
         (bad(views=0, augment=[limbeck.Flip()]), 'data.views must be "fresh" or a number from 1'),
@@ -243,7 +243,7 @@ def test_convolutions_on_vectors(vectors):
 MODES = ("RGB", "L", "CMYK", "P", "RGBA", "LA", "1", "I;16")
 
 
-def awkward(folder: Path, count: int = 60) -> list[Path]:
+def awkward(folder: Path, count: int = 300) -> list[Path]:
     """Write pictures of two classes in every mode, size and orientation; the last is broken."""
     random = np.random.default_rng(0)
     for number in range(count):
@@ -294,6 +294,6 @@ def test_own_model_and_awkward_pictures(call, resize):
     with torch.no_grad():
         logits = result.student(inputs).logits
     wanted = torch.softmax(logits / result.report["models"]["student"]["temperature"], 1)
-    assert len(lines) == len(files) == 60
+    assert len(lines) == len(files) == 300
     assert [line["class"] for line in lines] == [data.classes[column] for column in wanted.argmax(1).tolist()]
     assert [line["probability"] for line in lines] == pytest.approx(wanted.max(1).values.tolist(), abs=1e-4)

@@ -307,7 +307,7 @@ def planted(rates: dict[str, float], plan: Plan, monkeypatch: pytest.MonkeyPatch
         chosen = np.where(hits, labels, (labels + 1) % 10)
         answers[role] = Answers(np.eye(10)[chosen] * 0.9 + 0.01, seeds, labels)
         by_seed = {
-            seed: jobs.Trained(None, Path(role), Progress(step=9, best_accuracy=rate), seed, 1.0, 9)  # type: ignore[arg-type]
+            seed: jobs.Trained(None, Path(role), Progress(step=9, best_accuracy=rate), seed, 1.0, 9, False, 100)  # type: ignore[arg-type]
             for seed in seeds
         }
         if role != "teacher":

@@ -62,6 +62,12 @@ def test_a_full_disk_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_beyond_the_limit_gets_a_sentence() -> None:
+    says = "^out/file could not be written: .*File too large.* --resume.$"
+    with pytest.raises(DiskError, match=says), reporting_disk_errors(Path("out/file")):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
 def test_a_place_that_cannot_be_written_gets_a_sentence(number: int) -> None:
     with pytest.raises(DiskError) as caught, reporting_disk_errors(Path("out/file")):

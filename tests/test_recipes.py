@@ -11,8 +11,8 @@ import pytest
 from limbeck.api import run_recipe
 from limbeck.recipe.load import dump_recipe, load_recipe, parse_recipe
 from limbeck.recipe.shipped import shipped
-from limbeck.run.pipeline import check
 from limbeck.run.plan import plan_from_recipe
+from limbeck.run.rehearsal import rehearse
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source == "digits"]
@@ -48,4 +48,4 @@ def test_recipe_on_other_data_is_planned(path):
     place = os.environ.get("LIMBECK_DATA")
     if not place or not (Path(place) / "mnist").is_dir():
         pytest.skip("LIMBECK_DATA does not name a folder with mnist/")
-    check(plan_from_recipe(load_recipe(path)))
+    rehearse(plan_from_recipe(load_recipe(path)))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from limbeck.data.dataset import Data
     from limbeck.data.views import Flip, PerSample, Shift
     from limbeck.errors import Failure, LimbeckError, UserError
+    from limbeck.export.predict import predict
     from limbeck.objectives import (
         CrossEntropy,
         EntropyPenalty,
@@ -41,6 +42,7 @@ _HOMES = {
     "limbeck.data.dataset": ("Data",),
     "limbeck.data.views": ("Flip", "PerSample", "Shift"),
     "limbeck.errors": ("Failure", "LimbeckError", "UserError"),
+    "limbeck.export.predict": ("predict",),
     "limbeck.objectives": (
         "CrossEntropy",
         "EntropyPenalty",
@@ -83,6 +85,7 @@ __all__ = [
     "check",
     "distill",
     "load",
+    "predict",
     "run_recipe",
 ]
 

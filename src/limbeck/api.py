@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from torch import nn
 
@@ -27,9 +27,8 @@ from limbeck.preflight.checks import preflight
 from limbeck.preflight.finding import Finding
 from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
-from limbeck.recipe.model import TrainSection
+from limbeck.recipe.model import Name, TrainSection
 from limbeck.run.device import pick_device
-from limbeck.run.pipeline import check as check_plan
 from limbeck.run.pipeline import run
 from limbeck.run.plan import (
     ModelPlan,
@@ -54,7 +53,7 @@ def distill(
     data: Data,
     *,
     objective: Objective | None = None,
-    epochs: int = 20,
+    epochs: int | None = None,
     train: Settings | None = None,
     seeds: int = 5,
     seed: int = 0,
@@ -80,9 +79,9 @@ def distill(
     the training samples), or (mean, std). student: a zero-argument factory such as a class or a lambda, which is
     initialised anew for every seed, or a module, of which every seed gets a copy. Both may return logits
     [B, C], a tuple, a dict, or an object with `.logits`. objective: by default 0.9 SoftLabels + 0.1
-    CrossEntropy. train: every setting of the fits; epochs is short for Settings(epochs=...). labels_per_class:
-    labels that student and controls may see. controls: names, None for all that make sense, () for none.
-    out: the folder, else runs/<name>; resume and force as on the command line.
+    CrossEntropy. train: every setting of the fits; epochs (20 unless given) is short for Settings(epochs=...), so
+    give one of the two. labels_per_class: labels that student and controls may see. controls: names, None for all
+    that make sense, () for none. out: the folder, else runs/<name>; resume and force as on the command line.
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
@@ -91,7 +90,7 @@ def distill(
         _student_plan(student, _normaliser(student_normalise, data)),
         None if teacher is None else _teacher_plan(teacher, teacher_normalise, data),
         objective,
-        _checked(train or Settings(epochs=epochs), seeds),
+        _settings(train, epochs, seeds, name),
         tuple(range(seed, seed + seeds)),
         labels_per_class,
         views_of(augment, seed, views),
@@ -107,7 +106,7 @@ def check(
     data: Data,
     *,
     objective: Objective | None = None,
-    epochs: int = 20,
+    epochs: int | None = None,
     train: Settings | None = None,
     seeds: int = 5,
     seed: int = 0,
@@ -131,7 +130,7 @@ def check(
             _student_plan(student, _normaliser(student_normalise, data)),
             None if teacher is None else _teacher_plan(teacher, teacher_normalise, data),
             objective,
-            _checked(train or Settings(epochs=epochs), seeds),
+            _settings(train, epochs, seeds, "check"),
             tuple(range(seed, seed + seeds)),
             labels_per_class,
             views_of(augment, seed, views),
@@ -184,7 +183,6 @@ def run_recipe(
 
 
 def _carry_out(plan: Plan, out: str | Path | None, resume: bool, force: bool, device: str, progress: bool) -> Result:
-    check_plan(plan)
     with Bars(Console(file=sys.stderr, quiet=not progress)) as bars:
         folder = run(
             plan,
@@ -200,14 +198,18 @@ def _carry_out(plan: Plan, out: str | Path | None, resume: bool, force: bool, de
     return replace(result, model=model.eval())
 
 
-def _checked(settings: Settings, seeds: int) -> Settings:
+def _settings(train: Settings | None, epochs: int | None, seeds: int, name: str) -> Settings:
     """Return the settings if a recipe could have them, since a dataclass does not check its values."""
+    if train is not None and epochs is not None:
+        raise UserError(f"Give epochs={epochs} or train=Settings(epochs=...), not both.")
     if seeds < 1:
         raise UserError(f"seeds expects 1 or more, got {seeds}.")
+    settings = train or (Settings() if epochs is None else Settings(epochs=epochs))
     try:
         TrainSection.model_validate(asdict(settings))
+        TypeAdapter(Name).validate_python(name)
     except ValidationError as error:
-        raise RecipeError(sentences(error.errors(), {}), "train") from None
+        raise RecipeError(sentences(error.errors(), {}), "distill") from None
     return settings
 
 

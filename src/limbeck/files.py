@@ -40,13 +40,18 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def reporting_disk_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of a full disk or a folder that cannot be written into a sentence."""
+    """Turn the errors of a full disk, a file limit or a folder that cannot be written into a sentence."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskError(
                 f"The disk is full: {path} could not be written. Free some space, then go on with --resume."
+            ) from error
+        if error.errno == errno.EFBIG:
+            raise DiskError(
+                f"{path} could not be written: it is larger than a file may be here ({error.strerror}; see ulimit -f). "
+                f"Raise that limit, then go on with --resume."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise DiskError(

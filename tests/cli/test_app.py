@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,10 @@ QUICK = (
     "--set", "seeds=1", "--set", "export.onnx=false", "--set", "student.train.steps=5",
     "--set", "teacher.train.steps=5", "--set", "controls=[labels]",
 )  # fmt: skip
+
+
+def interrupt(*given: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -69,33 +74,61 @@ def test_demo(call, tiny, monkeypatch):
 
 @pytest.mark.usefixtures("quick_page")
 def test_interrupted_run_goes_on(call, tiny, monkeypatch):
-    def interrupt(self: object, record: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr("limbeck.cli.progress.Bars.record", interrupt)
         answer = call("run", tiny, *QUICK, "--out", "out")
 
     assert (answer.code, answer.out) == (130, "")
-    assert answer.err.endswith("Stopped. A run goes on where it was with --resume.\n")
+    told = "Stopped. Go on with: limbeck run out/recipe.yaml --out out --resume"
+    assert answer.err.splitlines()[-1] == told
     assert "Traceback" not in answer.err
 
-    again = call("run", tiny, *QUICK, "--out", "out", "--resume")
+    again = call(*told.partition("limbeck ")[2].split())
     assert (again.code, again.out) == (0, "out/report.html\n")
 
 
-def test_ctrl_c_in_a_process(tiny):
+def test_run_interrupted_before_its_folder_says_no_more_than_that(call, tiny, monkeypatch):
+    monkeypatch.setattr("limbeck.run.plan.plan_from_recipe", interrupt)
+
+    answer = call("run", tiny)
+
+    assert (answer.code, answer.err) == (130, "Stopped.\n")
+
+
+def test_other_commands_have_nothing_to_resume(call, monkeypatch):
+    monkeypatch.setattr("limbeck.recipe.listing.terms", interrupt)
+
+    assert call("methods")[::2] == (130, "Stopped.\n")
+
+
+@pytest.mark.usefixtures("quick_page")
+def test_notes_on_the_data_are_printed(call, tiny):
+    rows = np.random.default_rng(0).integers(0, 256, (12, 9, 9), dtype=np.uint8)
+    for number, row in enumerate(rows):
+        for split in ("train", "test") if number == 0 else ("train" if number < 8 else "test",):
+            path = tiny.parent / "photos" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(row).save(path)
+
+    answer = call("run", tiny, *QUICK, "--set", "data.source=folder:photos")
+
+    assert answer.code == 0
+    assert "1 of 5 test samples are identical to a training or validation sample." in " ".join(answer.err.split())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_process_says_how_to_go_on(tiny, number, code):
     program = [sys.executable, "-m", "limbeck", "run", "tiny.yaml", "--set", "student.train.steps=1000000"]
     process = subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
         if "student" in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
 
-    assert (process.returncode, out) == (130, "")
-    assert "Stopped." in err
+    assert (process.returncode, out) == (code, "")
+    assert err.endswith("Stopped. Go on with: limbeck run runs/tiny/recipe.yaml --out runs/tiny --resume\n")
     assert "Traceback" not in err
     assert Path("runs/tiny/state.json").is_file()
 
@@ -114,8 +147,27 @@ def test_init_writes_a_recipe_that_parses(call, workplace):
     assert (answer.code, answer.out) == (0, "my-photos.yaml\n")
     recipe = load_recipe(Path("my-photos.yaml"))
     assert (recipe.name, recipe.data.source, recipe.data.size) == ("my-photos", "folder:my photos", 40)
+    assert max(map(len, Path("my-photos.yaml").read_text().splitlines())) <= 120
     assert call("init", "my photos").code == 2
     assert call("init", "my photos", "--force").code == 0
+
+
+def test_command_in_the_first_comment_is_a_quick_run_elsewhere(call, workplace, monkeypatch):
+    for name in ("cat", "dog"):
+        (workplace / "photos" / name).mkdir(parents=True)
+        Image.new("L", (16, 16)).save(workplace / "photos" / name / "1.png")
+    call("init", "photos", "--out", "my photos.yaml")
+    lines = Path("my photos.yaml").read_text().splitlines()
+    comment = " ".join(line.removeprefix("#").removesuffix("\\") for line in lines[1:] if line.startswith("#"))
+    command = shlex.split(comment)
+    started = []
+    monkeypatch.setattr("limbeck.cli.app._run", lambda *given, **named: started.append(given))
+
+    assert command[0] == "limbeck"
+    assert call(*command[1:]).code == 0
+    ((recipe, out, resume, force, *_),) = started
+    assert (recipe.seeds, recipe.teacher.train.epochs, recipe.student.train.epochs) == (1, 1, 1)
+    assert (out, resume, force) == (Path("runs/check"), False, True)
 
 
 def test_evaluate_repeats_the_reports_figures(call, finished_run, workplace):
@@ -135,6 +187,7 @@ def test_evaluate_prints_a_table(call, finished_run, workplace):
 
     assert answer.code == 0
     assert "teacher_labels" in answer.out
+    assert answer.out.startswith("Figures of each model's kept seed")
     assert max(map(len, answer.out.splitlines())) <= 80
 
 
@@ -192,6 +245,10 @@ def test_help_has_an_example(call, command):
     assert answer.code == 0
     assert re.search(rf"Example: limbeck {command}\b", answer.out)
     assert max(map(len, answer.out.splitlines())) <= 80
+
+
+def test_help_of_run_tells_of_the_cache(call):
+    assert "LIMBECK_CACHE" in call("run", "--help").out
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])

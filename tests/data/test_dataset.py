@@ -35,6 +35,16 @@ def test_digits_are_split_in_three() -> None:
     assert float(shares.max()) < 0.26
 
 
+def test_repr_is_one_line() -> None:
+    x, y = arrays()
+    data = Data.from_arrays((x, y), (x[:10] + 1, y[:10]), validation=0.1)
+    assert repr(data) == (
+        f"Data({data.source}: vector [4], 3 classes, {len(data.train)} training, {len(data.validation)} validation "
+        "and 10 test samples)"
+    )
+    assert repr(DIGITS).startswith("Data(digits: image [1, 8, 8], 10 classes, 1")
+
+
 def test_test_ids_are_disjoint_from_all_that_trains() -> None:
     assert not set(DIGITS.test.ids) & set(DIGITS.pool.ids)
     x, y = arrays()

@@ -145,6 +145,33 @@ def test_the_script_beside_the_file_gives_the_same(
     assert_same([json.loads(line) for line in done.stdout.splitlines()], photos, wanted)
 
 
+def test_the_script_answers_for_the_files_that_it_can_read(bundle: Path, photos: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    files = [tmp_path / "gone.png", photos[0], tmp_path / "notes.jpg", tmp_path, photos[1]]
+    done = run("-I", bundle / "predict.py", *files)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [one["file"] for one in found] == [str(file) for file in files]
+    assert [one.get("class") is None for one in found] == [True, False, True, True, False]
+    assert all(set(one) == {"file", "error"} and one["file"] in one["error"] for one in found if "error" in one)
+    assert "is a folder; name the files in it" in found[3]["error"]
+
+
+def test_the_script_writes_names_as_they_are(bundle: Path, photos: list[Path], tmp_path: Path) -> None:
+    shutil.copyfile(photos[0], tmp_path / "grün.jpg")
+    done = run("-I", bundle / "predict.py", "grün.jpg", cwd=tmp_path)
+    assert done.stdout.startswith('{"file": "grün.jpg", ')
+
+
+def test_the_script_says_how_it_is_used(bundle: Path) -> None:
+    asked, mistaken = run("-I", bundle / "predict.py", "-h"), run("-I", bundle / "predict.py")
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert (mistaken.returncode, mistaken.stdout) == (2, "")
+    assert asked.stdout == mistaken.stderr
+    assert asked.stdout.startswith("Usage: python predict.py FILE...")
+    assert run("-I", bundle / "predict.py", "--help").stdout == asked.stdout
+
+
 def test_order_and_count_are_kept_beyond_one_batch(
     bundle: Path, model: Adapted, photos: list[Path], tmp_path: Path
 ) -> None:

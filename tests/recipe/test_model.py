@@ -61,7 +61,7 @@ def test_stage_rules(lines, says):
 
 @pytest.mark.parametrize("extra", ["objective: [cross_entropy]\nstages: [{name: a, objective: [cross_entropy]}]", ""])
 def test_either_objective_or_stages(extra):
-    with pytest.raises(RecipeError, match="expected either objective .* or stages .*, not both and not neither"):
+    with pytest.raises(RecipeError, match="expected either objective .* or stages .*, exactly one of them"):
         parse_recipe("student: {model: mlp}\n" + extra)
 
 

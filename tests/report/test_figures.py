@@ -73,6 +73,16 @@ def test_a_control_of_a_stage_is_found_by_its_name(report: dict[str, Any]) -> No
     assert "stroke-dasharray" in accuracy_figure(report)
 
 
+def test_models_of_several_stages_have_labels_of_their_own(report: dict[str, Any]) -> None:
+    models = report["models"]
+    for key in ("hard/labels", "hard-finetuned/student", "a stage of a very long name/teacher_labels"):
+        models[key] = models["labels"]
+    shown = words(accuracy_figure(report))
+    assert {"labels", "hard/labels", "hard-finetuned/student", "a stage …/teacher_labels"} <= set(shown)
+    assert shown.count("labels") == 1
+    assert "hard/labels 8" in accuracy_figure(report)
+
+
 @pytest.mark.parametrize("gap", [None, math.nan])
 def test_one_seed_without_intervals_or_values_draws(make_report: Any, gap: float | None) -> None:
     report = make_report(seeds=1)
@@ -112,6 +122,24 @@ def test_seeds_that_stop_at_different_epochs_share_the_mean_of_what_they_have(re
     short = {"seed": 0, "epochs": [1, 2], "loss": [1.0, 0.5], "accuracy": [None, 0.5]}
     report["curves"]["student"][0] = short
     assert ET.fromstring(curve_figure(report, "student")).tag == f"{SVG}svg"
+
+
+def bins_of(*counts: int) -> list[dict[str, Any]]:
+    return [{"low": n / 9, "high": (n + 1) / 9, "confidence": n / 9, "accuracy": n % 2, "count": count}
+            for n, count in enumerate(counts)]  # fmt: skip
+
+
+def test_bins_of_few_answers_are_faint_and_not_joined(report: dict[str, Any]) -> None:
+    def joined(*counts: int) -> int:
+        report["reliability"]["student"] = bins_of(*counts)
+        svg = reliability_figure(report, "student")
+        strokes = re.findall(r'<path d="([^"]+)"[^>]*style="fill: none; stroke: var\(--accent[^"]*"', svg)
+        assert ("opacity: 0.45" in svg) == any(count < 5 for count in counts)
+        return max((path.count("L") for path in strokes if "C" not in path), default=0)
+
+    assert joined(5, 6, 7, 8) == 3
+    assert joined(5, 1, 4, 8) == 1
+    assert joined(1, 2, 4, 8) == 0
 
 
 def test_confusion_writes_counts_up_to_twenty_classes_only(make_report: Any) -> None:

@@ -9,6 +9,9 @@ import time
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
+from limbeck.report.facts import verdict_facts
 from limbeck.report.html import render_html, render_summary
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -111,6 +114,44 @@ def test_the_best_beside_the_teacher_is_marked_once(lean: dict[str, Any]) -> Non
     assert re.findall(r'class="\w+ best">([\d.]+ %)', html) == ["97.0 %"]
 
 
+def test_the_teacher_is_never_the_best_not_even_on_a_tie(lean: dict[str, Any]) -> None:
+    for key, model in lean["models"].items():
+        mean = 0.9 if key in {"teacher", "student"} else 0.8
+        model["metrics"] = {"accuracy": {**model["metrics"]["accuracy"], "mean": mean}}
+    for html in (render_html(lean), render_summary(lean)):
+        assert re.findall(r'class="(\w+) best">([\d.]+ %)', html) == [("student", "90.0 %")]
+
+
+def test_soft_over_hard_is_said_once_on_the_page_and_in_the_summary(lean: dict[str, Any]) -> None:
+    for html in (render_html(lean), render_summary(lean)):
+        text = Page(html).text()
+        assert text.count(lean["verdict"]["over_teacher_labels"]["sentence"]) == 1
+        assert "Soft knowledge over hard teacher labels Unclear" in text
+        assert "+0.2 points" not in text
+    lean["verdict"]["over_teacher_labels"] = None
+    assert "Soft knowledge over" not in render_summary(lean)
+
+
+def test_the_control_is_named_and_explained(page_text: str) -> None:
+    text = Page(page_text).text()
+    assert "Measured against self_training (student trained on its own pseudo-labels)" in text
+    assert "without the teacher's soft knowledge; only teacher_labels may ask the teacher" in text
+
+
+@pytest.mark.parametrize("outcome", ["hurt", "equal", "unclear"])
+def test_a_gap_is_closed_only_where_distillation_helped(report: dict[str, Any], outcome: str) -> None:
+    label = "Gap to the teacher closed"
+    assert (label, "83.0 %") in verdict_facts(report, report["verdict"])
+    report["verdict"]["outcome"] = outcome
+    assert label not in dict(verdict_facts(report, report["verdict"]))
+
+
+def test_the_verdict_on_files_says_how_many_files(lean: dict[str, Any], page_text: str) -> None:
+    assert "Verdict over 5 files of the student and 5 of the control, one a seed;" in Page(page_text).text()
+    lean["export"]["verdict"]["seeds"] = 1
+    assert "Verdict over one file of the student and one of the control." in Page(render_html(lean)).text()
+
+
 def test_hostile_names_are_text(make_report: Any) -> None:
     attack = "<script>alert(1)</script>\"'&"
     report = make_report([attack, "b", "c"])
@@ -140,6 +181,16 @@ def test_several_stages_are_listed(lean: dict[str, Any]) -> None:
     text = Page(render_html(lean)).text()
     assert "Each stage starts from an earlier model" in text
     assert "fine-tune 89." in text
+
+
+def test_models_of_several_stages_are_told_apart(lean: dict[str, Any]) -> None:
+    lean["models"]["hard/labels"] = {**lean["models"]["labels"], "title": "labels only, stage hard"}
+    lean["curves"]["hard/labels"] = lean["curves"]["student"]
+    page = Page(render_html(lean))
+    assert ("h3", "hard/labels") in page.heard
+    assert ("title", "Training of hard/labels: loss and validation accuracy, 5 seeds") in page.heard
+    heads = [attrs["title"] for tag, attrs in page.tags if tag == "span" and attrs.get("class") == "name"]
+    assert {"labels", "hard/labels"} < set(heads)
 
 
 def nothing_known(report: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ def test_verdict_table_and_recipe_are_there(report: dict[str, Any]) -> None:
     assert "- Gain: +7.1 points, 95 % interval 5.8 to 8.4 points" in text
     assert "hard teacher labels: unclear, +0.2 points, 95 % interval −0.3 to 0.7 points" in text
     assert "On the files themselves: helped, +7.1 points" in text
+    assert "Verdict over 5 files of the student and 5 of the control" in text
     table = rows(text)
     assert table[0] == ["", *report["models"]]
     mean = report["models"]["student"]["metrics"]["accuracy"]["mean"]

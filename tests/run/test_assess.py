@@ -10,7 +10,7 @@ import torch
 
 from limbeck.data.dataset import Data
 from limbeck.models.linear import Linear
-from limbeck.objectives import CrossEntropy, SoftLabels
+from limbeck.objectives import CrossEntropy, SoftLabels, TeacherLabels
 from limbeck.objectives.objective import Objective
 from limbeck.run import assess as assessing
 from limbeck.run.answers import Answers
@@ -37,6 +37,8 @@ def plan_of(*names: str, **changes: Any) -> Plan:
 class Planted:
     """Fits without a model, and answers that are right at a planned rate."""
 
+    validation = 100
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: dict[str, Answers] = {}
         self.shared = np.random.default_rng(1).random(len(DATA.test))
@@ -48,7 +50,7 @@ class Planted:
         classes = np.where(right, labels, 1 - labels)
         self.answers[name] = Answers(np.eye(2)[classes] * 0.8 + 0.1, seeds, labels)
         progress = Progress(step=steps, best_accuracy=rate)
-        return {s: Trained(None, Path(name), progress, s, 1.0, steps) for s in seeds}  # type: ignore[arg-type]
+        return {s: Trained(None, Path(name), progress, s, 1.0, steps, False, self.validation) for s in seeds}  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -143,3 +145,50 @@ def test_plain_cross_entropy_is_no_teacher(planted: Planted) -> None:
     verdict = assess(plan, {}, chains).verdicts["one"]
     assert verdict.gap_closed is None
     assert verdict.over_teacher_labels is None
+
+
+def judged(planted: Planted, validation: dict[str, float], rates: dict[str, float], *, rows: int) -> Any:
+    planted.validation = rows
+    fits = {"student": planted.fits("student", 0.9)}
+    for name, rate in rates.items():
+        fits[name] = planted.fits(name, rate)
+        for one in fits[name].values():
+            one.progress.best_accuracy = validation.get(name)
+    return assess(plan_of("one", teacher=None, controls=tuple(rates)), {}, Chains({"one": fits})).verdicts["one"]
+
+
+RATES = {"labels": 0.5, "smoothing": 0.8, "self_training": 0.7}
+
+
+def test_the_control_is_chosen_on_validation_data(planted: Planted) -> None:
+    verdict = judged(planted, {"labels": 0.5, "smoothing": 0.6, "self_training": 0.9}, RATES, rows=100)
+    assert (verdict.against, verdict.notes) == ("self_training", ())
+
+
+def test_few_validation_labels_are_named_with_the_gain_against_each_control(planted: Planted) -> None:
+    verdict = judged(planted, {"labels": 0.9, "smoothing": 0.6, "self_training": 0.7}, RATES, rows=10)
+    assert verdict.against == "labels"
+    assert "chosen by only 10 validation labels" in verdict.notes[0]
+    assert all(name in verdict.notes[0] for name in RATES)
+
+
+def test_without_validation_labels_the_strictest_control_counts(planted: Planted) -> None:
+    verdict = judged(planted, {}, RATES, rows=0)
+    assert verdict.against == "smoothing"
+    assert "no validation labels to choose the best control by" in verdict.notes[0]
+
+
+def test_soft_knowledge_is_judged_only_where_there_is_some(planted: Planted) -> None:
+    hard = StagePlan("hard", "scratch", Objective([(1.0, TeacherLabels())]), Settings(steps=500))
+    tuned = StagePlan("tuned", "hard", Objective([(1.0, CrossEntropy())]), Settings(steps=500))
+    soft = StagePlan("soft", "scratch", TAUGHT, Settings(steps=500))
+    after = StagePlan("after", "soft", Objective([(1.0, CrossEntropy())]), Settings(steps=500))
+    plan = replace(plan_of("one", controls=("labels", "teacher_labels")), stages=(hard, tuned, soft, after))
+    chains = Chains()
+    for stage in plan.stages:
+        roles = ("student", "labels", "teacher_labels")
+        chains.fits[stage.name] = {role: planted.fits(f"{stage.name}-{role}", 0.8) for role in roles}
+    verdicts = assess(plan, {0: planted.fits("teacher", 0.9)[0]}, chains).verdicts
+    assert [verdicts[name].over_teacher_labels is None for name in ("hard", "tuned", "soft", "after")] == [
+        True, True, False, False,
+    ]  # fmt: skip

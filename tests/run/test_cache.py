@@ -91,6 +91,21 @@ def test_a_damaged_entry_is_trained_again(run: Any, tmp_path: Path) -> None:
     assert second["models"]["labels"]["checksum"] == first["models"]["labels"]["checksum"]
 
 
+def test_a_truncated_record_is_trained_again(run: Any, tmp_path: Path) -> None:
+    run()
+    for record in (tmp_path / "cache").rglob("fit.json"):
+        record.write_text(record.read_text()[:40])
+    _, trained = run()
+    assert "labels" in trained
+
+
+def test_a_teacher_with_another_normalisation_is_another_teacher(run: Any) -> None:
+    run()
+    _, trained = run("teacher.normalise=none")
+    assert "teacher_labels" in trained
+    assert "labels" not in trained
+
+
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIMBECK_CACHE", "off")
     assert cache.cache_folder() is None

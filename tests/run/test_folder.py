@@ -12,7 +12,7 @@ from limbeck.run.folder import is_run, open_folder, read_state
 
 
 def plan(recipe: str = "name: one\nseeds: 2\n", data: str = "abc") -> Any:
-    return SimpleNamespace(name="one", recipe=recipe, data=SimpleNamespace(fingerprint=data))
+    return SimpleNamespace(name="one", recipe=recipe, conditions=lambda: {"data": data, "student": "s"})
 
 
 def make(folder: Path) -> Path:
@@ -122,7 +122,7 @@ def test_resume_takes_up_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("left", [[], [".lock"], [".lock", "recipe.yaml"], [".lock", ".state.json.partial"]])
 def test_a_run_killed_in_its_first_moment_begins_anew(tmp_path: Path, left: list[str]) -> None:
     for name in left:
-        (tmp_path / name).write_text("half")
+        (tmp_path / name).write_text(plan().recipe if name == "recipe.yaml" else "half")
     with open_folder(plan(), out=tmp_path, resume=True, force=False):
         assert (tmp_path / "recipe.yaml").read_text() == plan().recipe
         assert is_run(tmp_path)
@@ -146,7 +146,7 @@ def test_resume_names_the_keys_that_differ(tmp_path: Path) -> None:
 def test_resume_refuses_changed_data(tmp_path: Path) -> None:
     make(tmp_path / "run")
     with (
-        pytest.raises(FolderError, match="The data has changed"),
+        pytest.raises(FolderError, match=r"The data \(contents, weights or normalisation\) changed since"),
         open_folder(plan(data="other"), out=tmp_path / "run", resume=True, force=False),
     ):
         pass
@@ -189,4 +189,14 @@ def test_default_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_state_is_json(tmp_path: Path) -> None:
-    assert set(json.loads((make(tmp_path / "run") / "state.json").read_text())) == {"created", "data"}
+    assert set(json.loads((make(tmp_path / "run") / "state.json").read_text())) == {"created", "data", "student"}
+
+
+def test_a_recipe_of_the_users_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: one  # my own words\nseeds: 2\n")
+    with (
+        pytest.raises(FolderError, match="exists already"),
+        open_folder(plan(), out=tmp_path, resume=False, force=False),
+    ):
+        pass
+    assert contents(tmp_path) == {"recipe.yaml": "name: one  # my own words\nseeds: 2\n"}

@@ -62,7 +62,7 @@ MOMENTS: dict[str, list[dict[str, Any]]] = {
 }
 
 _DICE = random.Random(20)
-SHARES = {f"moment {number}": [{"share": (number + _DICE.random()) / 10}] for number in range(10)}
+SHARES = {f"moment {number}": [{"share": 0.7 * (number + _DICE.random()) / 10}] for number in range(10)}
 JOBS = {"unbroken": [], **MOMENTS, **SHARES}
 
 
@@ -102,7 +102,7 @@ def test_a_run_killed_at_a_dangerous_moment_was_killed(killed: tuple[Path, dict[
 
 def test_random_moments_hit_runs_under_way(killed: tuple[Path, dict[str, list[int]]]) -> None:
     ends = [killed[1][name][0] for name in SHARES]
-    assert ends.count(-9) >= 7
+    assert ends.count(-9) >= 5
     assert all(killed[1][name][-1] == 0 for name in SHARES)
 
 

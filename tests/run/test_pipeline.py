@@ -339,7 +339,7 @@ export: {onnx: false}
 def test_a_model_that_cannot_take_the_data_is_told_before_a_folder_is_made(tmp_path: Path) -> None:
     data = limbeck.Data.from_arrays(train=(torch.randn(40, 7), torch.arange(40) % 2))
     for teacher, student in ((torch.nn.Linear(6, 2), torch.nn.Linear(7, 2)), (None, torch.nn.Linear(6, 2))):
-        with pytest.raises(UserError, match=r"cannot take this data, a batch of shape \[2, 7\]"):
+        with pytest.raises(UserError, match=r"cannot take this data, a batch of shape \[4, 7\]"):
             limbeck.distill(
                 teacher, student, data, seeds=1, objective=limbeck.Objective([(1.0, CrossEntropy())]),
                 out=tmp_path / "run", device="cpu", progress=False,

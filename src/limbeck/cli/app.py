@@ -1,7 +1,7 @@
 """The commands. Data goes to stdout, progress and errors to stderr.
 
-Exit codes: 0 done, 2 a user's mistake, 1 a failure, 130 Ctrl-C. Nothing heavy is imported before a command
-needs it, so `--help` and `predict` start without torch.
+Exit codes: 0 done, 2 a user's mistake, 1 a failure, 130 Ctrl-C, 143 SIGTERM during a run. Nothing heavy is imported
+before a command needs it, so `--help` and `predict` start without torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from limbeck.errors import LimbeckError, UserError
+from limbeck.cli.stop import INTERRUPTED, Stopped, sentence, stoppable
+from limbeck.errors import LimbeckError, RecipeError, UserError
 
 if TYPE_CHECKING:
     from limbeck.recipe.model import Recipe
@@ -34,12 +35,11 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 UsageError: Any = typer.BadParameter.__base__  # of every mistake in the arguments; typer gives it no public name
-INTERRUPTED = 130
 
 Out = Annotated[Path | None, typer.Option(help="The run folder; otherwise runs/NAME, runs/NAME-2, ...")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")
@@ -53,8 +53,11 @@ def main() -> None:
     try:
         code = app(prog_name="limbeck", standalone_mode=False)
     except LimbeckError as error:
-        _complain(str(error))
+        _complain(_told(error))
         code = error.exit_code
+    except Stopped as stop:
+        _say_stopped(stop.command)
+        code = stop.exit_code
     except UsageError as error:
         message = error.format_message()
         _complain(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {_name_of(error)} --help.")
@@ -63,15 +66,29 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
-        _complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        _complain(sentence(error))
         code = 1
-    if code == INTERRUPTED:
-        console.print("Stopped. A run goes on where it was with --resume.", highlight=False)
+    else:
+        if code == INTERRUPTED:
+            _say_stopped(None)
     sys.exit(code)
 
 
-def _complain(sentence: str) -> None:
-    console.print(f"[bold red]Error:[/bold red] {escape(sentence)}", highlight=False, soft_wrap=True)
+def _say_stopped(command: str | None) -> None:
+    hint = f" Go on with: {command}" if command else ""
+    console.print(f"Stopped.{escape(hint)}", highlight=False, soft_wrap=True)
+
+
+def _told(error: LimbeckError) -> str:
+    """Return an error's message, the only mistake of a recipe in one line."""
+    if not isinstance(error, RecipeError) or len(error.mistakes) > 1:
+        return str(error)
+    (mistake,) = error.mistakes
+    return mistake if mistake.startswith(error.source) else f"{error.source}: {mistake}"
+
+
+def _complain(message: str) -> None:
+    console.print(f"[bold red]Error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def _name_of(error: Any) -> str:
@@ -99,10 +116,13 @@ def demo(out: Out = None, resume: Resume = False, force: Force = False, device: 
     from limbeck.recipe.load import load_recipe
     from limbeck.recipe.shipped import shipped
 
-    _run(load_recipe(shipped("demo.yaml")), out, resume, force, device, as_json=False)
+    _run(load_recipe(shipped("demo.yaml")), out, resume, force, device, as_json=False, is_demo=True)
 
 
-@app.command(epilog="Example: limbeck run digits.yaml --set student.train.epochs=50 --out runs/long")
+@app.command(
+    epilog="Example: limbeck run digits.yaml --set student.train.epochs=50 --out runs/long\n\n"
+    "Controls are kept in LIMBECK_CACHE, by default the user's cache folder; off switches that off."
+)
 def run(
     recipe: Annotated[Path, typer.Argument(help="A YAML recipe; limbeck init writes one.")],
     set_: Set = None,
@@ -115,7 +135,7 @@ def run(
     """Train, compare with fair controls, export and report; the last line is the report's path."""
     from limbeck.recipe.load import load_recipe
 
-    _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json)
+    _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json, is_demo=False)
 
 
 @app.command(epilog="Example: limbeck check photos.yaml && limbeck run photos.yaml")
@@ -232,32 +252,40 @@ def schema() -> None:
     print(json.dumps(Recipe.model_json_schema(), indent=2))
 
 
-def _run(recipe: Recipe, out: Path | None, resume: bool, force: bool, device: str, as_json: bool) -> None:
+def _run(
+    recipe: Recipe, out: Path | None, resume: bool, force: bool, device: str, as_json: bool, is_demo: bool
+) -> None:
     from limbeck.cli.progress import Bars
-    from limbeck.cli.tables import report_table
     from limbeck.run.device import pick_device
     from limbeck.run.pipeline import run as carry_out
     from limbeck.run.plan import plan_from_recipe
     from limbeck.run.result import read_report
 
     chosen = pick_device(device)
-    plan = plan_from_recipe(recipe)
-    with Bars(console) as bars:
-        folder = carry_out(plan, out=out, resume=resume, force=force, device=chosen, watcher=bars)
+    with stoppable(recipe, out, demo=is_demo):
+        plan = plan_from_recipe(recipe)
+        with Bars(console) as bars:
+            folder = carry_out(plan, out=out, resume=resume, force=force, device=chosen, watcher=bars)
     found = read_report(folder)
     if as_json:
         print(json.dumps(found))
         return
-    Console(stderr=True).print(report_table(found))
-    if found["verdict"] is not None:
-        soft = found["verdict"]["over_teacher_labels"]
-        for sentence in (
-            found["verdict"]["sentence"],
-            *([soft["sentence"]] if soft else []),
-            *found["verdict"]["notes"],
-        ):
-            console.print(escape(sentence), highlight=False)
+    _sum_up(found)
     print(folder / "report.html")
+
+
+def _sum_up(report: dict[str, Any]) -> None:
+    """Print figures, verdict and notes of a run to stderr."""
+    from limbeck.cli.tables import report_table
+
+    console.print(report_table(report))
+    verdict = report["verdict"]
+    sentences = []
+    if verdict is not None:
+        soft = verdict["over_teacher_labels"]
+        sentences = [verdict["sentence"], *([soft["sentence"]] if soft else []), *verdict["notes"]]
+    for text in (*sentences, *report["data"]["notes"]):
+        console.print(escape(text), highlight=False)
 
 
 def _print(found: Any, as_json: bool, table: Any) -> None:

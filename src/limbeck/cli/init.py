@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +18,9 @@ LOOKED_AT = 100
 LARGEST_DEFAULT = 64
 
 TEMPLATE = """\
-# {classes} classes, {pictures} pictures. Check it with: limbeck run {file} --set seeds=1 --set student.train.epochs=1
+# {classes} classes, {pictures} pictures. A quick check, in a folder of its own:
+#   limbeck run {file} --set seeds=1 --set teacher.train.epochs=1 --set student.train.epochs=1 \\
+#     --out runs/check --force
 name: {name}
 seed: 0
 seeds: 5                        # every model is trained 5 times: the report gives intervals
@@ -35,8 +38,8 @@ data:
 teacher:                        # trained here; or taken from elsewhere:
   model: {{cnn: {{width: 64, depth: 3}}}}
   train: {{epochs: 30, batch_size: 64, lr: 0.003}}
-  # source: "run:runs/earlier"            # the teacher of an earlier run
-  # source: "file:teacher.safetensors"    # weights for the model above
+  # source: "run:runs/earlier"            # in place of model and train: the teacher of an earlier run
+  # source: "file:teacher.safetensors"    # in place of train: weights for the model above
 
 student:
   model: {{cnn: {{width: 8, depth: 3}}}}    # limbeck models lists the others
@@ -66,7 +69,7 @@ def write_recipe(folder: Path, out: Path | None, force: bool) -> Path:
     text = TEMPLATE.format(
         classes=len(counts),
         pictures=f"{sum(len(paths) for paths in counts.values()):,}",
-        file=target,
+        file=shlex.quote(str(target)),
         name=name,
         source=json.dumps(f"folder:{folder}", ensure_ascii=False),
         size=side,
@@ -90,8 +93,9 @@ def _count(folder: Path, root: Path) -> dict[str, list[Path]]:
     }
     counts = {name: files for name, files in counts.items() if files}
     if len(counts) < 2:
+        found = "1 folder" if len(counts) == 1 else "0 folders"
         raise DataError(
-            f"{root} has {len(counts)} folders with pictures; expected at least 2, one for each class, such as "
+            f"{root} has {found} with pictures; expected at least 2, one for each class, such as "
             f"{folder}/cat/1.jpg and {folder}/dog/1.jpg."
         )
     return counts

@@ -1,68 +1,67 @@
-"""Tables for the terminal, made to fit 80 columns."""
+"""Tables for the terminal, made to fit its width."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-SHOWN = ("accuracy", "worst_class_accuracy", "nll", "ece")
+from limbeck.cli.narrow import Narrowing
+
+KEPT = "Figures of each model's kept seed, the best on validation{samples}; a run's report gives means over seeds."
 
 
-def report_table(report: Mapping[str, Any]) -> Table:
+def report_table(report: Mapping[str, Any]) -> Narrowing:
     """Return teacher, student and controls of one run."""
-    table = _table("model", "accuracy", "95 %", "params", "bytes", "steps")
+    rows = []
     for key, model in report["models"].items():
         accuracy = model["metrics"]["accuracy"]
-        table.add_row(
-            escape(key),
-            f"{accuracy['mean']:.1%}",
-            _interval(accuracy["ci95"]),
-            f"{model['parameters']:,}",
-            f"{model['bytes']:,}",
-            "-" if model["steps"] is None else f"{model['steps']:,}",
-        )
-    return table
+        steps = "-" if model["steps"] is None else f"{model['steps']:,}"
+        sizes = [f"{model['parameters']:,}", f"{model['bytes']:,}"]
+        rows.append([key, f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), *sizes, steps])
+    columns = ("model", "accuracy", "95 %", "params", "bytes", "steps")
+    return Narrowing(columns, rows, spare=("steps", "bytes", "params", "95 %"))
 
 
-def metrics_table(found: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return the main metrics of some models."""
-    table = _table("model", "accuracy", "95 %", "worst class", "nll", "ece")
+def metrics_table(found: Mapping[str, Mapping[str, Any]]) -> Group:
+    """Return the main metrics of some models, below a line that says whose they are."""
+    rows = []
     for name, metrics in found.items():
-        accuracy, worst, nll, ece = (metrics[metric] for metric in SHOWN)
-        table.add_row(
-            escape(name), f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]),
-            f"{worst['mean']:.1%}", f"{nll['mean']:.3f}", "-" if ece is None else f"{ece['mean']:.3f}",
-        )  # fmt: skip
-    return table
+        accuracy, worst, nll, ece = (metrics[name] for name in ("accuracy", "worst_class_accuracy", "nll", "ece"))
+        shares = [f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), f"{worst['mean']:.1%}"]
+        rows.append([name, *shares, f"{nll['mean']:.3f}", "-" if ece is None else f"{ece['mean']:.3f}"])
+    columns = ("model", "accuracy", "95 %", "worst class", "nll", "ece")
+    table = Narrowing(columns, rows, spare=("ece", "nll", "worst class", "95 %"))
+    return Group(KEPT.format(samples=_samples(found)), table)
 
 
-def runs_table(reports: Mapping[str, Mapping[str, Any]]) -> Table:
+def runs_table(reports: Mapping[str, Mapping[str, Any]]) -> Narrowing:
     """Return several runs side by side: student, best control, gain and verdict."""
-    table = _table("run", "student", "control", "gain", "95 %", "verdict")
+    rows = []
     for folder, report in reports.items():
         verdict, models = report["verdict"], report["models"]
         student = f"{models['student']['metrics']['accuracy']['mean']:.1%}"
         if verdict is None:
-            table.add_row(escape(folder), student, "-", "-", "-", "no controls")
+            rows.append([folder, student, "-", "-", "-", "no controls"])
             continue
         against = report["stages"][-1]["controls"][verdict["against"]]
-        table.add_row(
-            escape(folder), student, f"{models[against]['metrics']['accuracy']['mean']:.1%}",
-            f"{verdict['gain'] * 100:+.1f}", _interval(verdict["ci95"], signed=True), verdict["outcome"],
-        )  # fmt: skip
-    return table
+        control = f"{models[against]['metrics']['accuracy']['mean']:.1%}"
+        gain = [f"{verdict['gain'] * 100:+.1f}", _interval(verdict["ci95"], signed=True)]
+        rows.append([folder, student, control, *gain, verdict["outcome"]])
+    columns = ("run", "student", "control", "gain", "95 %", "verdict")
+    return Narrowing(columns, rows, spare=("control", "student", "95 %", "gain"))
 
 
 def listing_table(rows: list[dict[str, str]]) -> Table:
     """Return names with their options and what they are."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("name", no_wrap=True, style="bold")
-    table.add_column("options (default)")
-    table.add_column("what it is")
+    table.add_column("options (default)", overflow="fold")
+    table.add_column("what it is", overflow="fold")
     for row in rows:
         table.add_row(escape(row["name"]), escape(row["options"]), escape(row["summary"]))
     return table
@@ -81,15 +80,12 @@ def findings_table(findings: list[dict[str, str]]) -> Table:
     return table
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold")
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+def _samples(found: Mapping[str, Mapping[str, Any]]) -> str:
+    counts = {metrics["samples"] for metrics in found.values() if "samples" in metrics}
+    return f", on {counts.pop():,} test samples" if len(counts) == 1 else ""
 
 
-def _interval(ci95: list[float] | None, signed: bool = False) -> str:
+def _interval(ci95: Sequence[float] | None, signed: bool = False) -> str:
     if ci95 is None:
         return "-"
     sign = "+" if signed else ""

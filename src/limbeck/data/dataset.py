@@ -137,6 +137,12 @@ class Data:
             validation_fraction=validation,
         )
 
+    def __repr__(self) -> str:
+        return (
+            f"Data({self.source}: {self.kind} {list(self.shape)}, {len(self.classes)} classes, "
+            f"{len(self.train)} training, {len(self.validation)} validation and {len(self.test)} test samples)"
+        )
+
     @property
     def kind(self) -> Literal["image", "vector"]:
         """What one sample is."""

@@ -27,12 +27,13 @@ SIGNIFICANCE = 0.05
 
 
 class SoftGain(TypedDict):
-    """What soft knowledge added over the teacher's hard labels; gain and ci95 are fractions."""
+    """What soft knowledge added over the teacher's hard labels; gain and ci95 are fractions, p_value two-sided."""
 
     gain: float
     ci95: tuple[float, float]
     outcome: Outcome
     sentence: str
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,18 @@ def correct_for_many(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts of one report with p-values adjusted for their number (Holm).
 
     One that helped or hurt on its own but whose adjusted p-value is 0.05 or more becomes unclear and says so.
-    The intervals stay those of each verdict alone.
+    The same is done, as a family of their own, for what soft knowledge added over hard labels. The intervals stay
+    those of each verdict alone.
     """
     adjusted = holm([verdict.p_value for verdict in verdicts])
-    return [_corrected(verdict, p, len(verdicts)) for verdict, p in zip(verdicts, adjusted, strict=True)]
+    soft = [verdict.over_teacher_labels for verdict in verdicts if verdict.over_teacher_labels]
+    soft_adjusted = iter(holm([gain["p_value"] for gain in soft]))
+    found = []
+    for verdict, p in zip(verdicts, adjusted, strict=True):
+        gain = verdict.over_teacher_labels
+        gain = gain and _corrected_soft(gain, next(soft_adjusted), len(soft))
+        found.append(dataclasses.replace(_corrected(verdict, p, len(verdicts)), over_teacher_labels=gain))
+    return found
 
 
 @dataclass(frozen=True)
@@ -162,6 +171,7 @@ def _soft_gain(student: Floats, labels: Floats | None, margin: float, metric: st
         ci95=(found.low, found.high),
         outcome=found.outcome,
         sentence=f"{wording.soft_opening(found.outcome, margin, metric)}: {finding}.",
+        p_value=found.spread.p_value(found.gain),
     )
 
 
@@ -192,3 +202,13 @@ def _corrected(verdict: Verdict, p_value: float, count: int) -> Verdict:
         f"chance (p = {p_value:.2g} after Holm's correction). Taken alone it reads: {verdict.sentence}"
     )
     return dataclasses.replace(verdict, outcome="unclear", p_value=p_value, sentence=sentence)
+
+
+def _corrected_soft(gain: SoftGain, p_value: float, count: int) -> SoftGain:
+    if gain["outcome"] not in {"helped", "hurt"} or p_value < SIGNIFICANCE:
+        return {**gain, "p_value": p_value}
+    sentence = (
+        f"It is unclear whether soft knowledge adds to the teacher's hard labels: among {count} such comparisons this "
+        f"one may be chance (p = {p_value:.2g} after Holm's correction). Taken alone it reads: {gain['sentence']}"
+    )
+    return {**gain, "outcome": "unclear", "p_value": p_value, "sentence": sentence}

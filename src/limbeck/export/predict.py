@@ -58,6 +58,8 @@ def _predict_pictures(
 
 def _picture(file: Path, entry: dict[str, Any]) -> NDArray[np.uint8] | DataError:
     height, width = entry["size"]
+    if file.is_dir():
+        return DataError(f"{file} is a folder; name the pictures in it.")
     try:
         return decode(
             file,
@@ -107,6 +109,8 @@ def read_samples(file: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]
 
 
 def _load(file: Path) -> NDArray[Any]:
+    if file.is_dir():
+        raise DataError(f"{file} is a folder; name the files in it.")
     try:
         if file.suffix == ".npy":
             values: NDArray[Any] = np.load(file, allow_pickle=False)

@@ -1,6 +1,8 @@
 """Classify files with student.onnx: python predict.py FILE... (needs onnxruntime, numpy and pillow only)."""
 
+import io
 import json
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
+
+USAGE = "Usage: python predict.py FILE...   Prints a JSON line for each sample: file, class and probability, or error."
+BROKEN = (  # what Pillow and numpy raise for a file that they cannot read
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
+    RuntimeError, MemoryError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def picture(file: str, entry: dict[str, Any]) -> Any:
@@ -46,17 +54,34 @@ def rows(file: str, entry: dict[str, Any]) -> Any:
     return values.reshape(-1, *entry["shape"]).astype(entry["type"])
 
 
-def main(folder: Path, files: list[str]) -> None:
-    """Print a JSON line for each sample: file, class, probability."""
+def answers(session: Any, manifest: dict[str, Any], file: str) -> list[dict[str, Any]]:
+    """Return {"file", "class", "probability"} for each sample of a file, or {"file", "error"} once."""
+    entry, classes = manifest["input"], manifest["classes"]
+    try:
+        inputs = picture(file, entry) if entry["size"] else rows(file, entry)
+    except BROKEN as error:
+        reason = f"{file} is a folder; name the files in it" if Path(file).is_dir() else str(error)
+        return [{"file": file, "error": reason}]
+    chances = session.run(["probabilities"], {entry["name"]: inputs})[0]
+    return [{"file": file, "class": classes[int(row.argmax())], "probability": float(row.max())} for row in chances]
+
+
+def main(folder: Path, files: list[str]) -> int:
+    """Print a JSON line for each sample and return the exit code: 1 if a file could not be read."""
+    if not files or files[0] in ("-h", "--help"):
+        print(USAGE, file=sys.stdout if files else sys.stderr)
+        return 0 if files else 2
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"])
-    entry, classes = manifest["input"], manifest["classes"]
+    failed = False
     for file in files:
-        inputs = picture(file, entry) if entry["size"] else rows(file, entry)
-        for chances in session.run(["probabilities"], {entry["name"]: inputs})[0]:
-            best = int(chances.argmax())
-            print(json.dumps({"file": file, "class": classes[best], "probability": float(chances[best])}))
+        for answer in answers(session, manifest, file):
+            failed = failed or "error" in answer
+            print(json.dumps(answer, ensure_ascii=False))
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main(Path(__file__).parent, sys.argv[1:])
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.exit(main(Path(__file__).parent, sys.argv[1:]))

@@ -67,14 +67,17 @@ class Remembered(Teacher):
         return logits
 
 
-def remember(teacher: Teacher, samples: Samples, views: Views | None) -> Teacher:
+def remember(teacher: Teacher, samples: Samples, views: Views | None, *, tables: int = 1) -> Teacher:
     """Return a remembering teacher where that is possible and small enough, else the teacher itself.
 
-    It is possible when the number of views is known and the teacher gives logits; small means at most 1 GiB.
+    tables: how many teachers share the memory. See `can_remember`.
     """
-    count = 1 if views is None else views.count
-    if count == "fresh" or "logits" not in teacher.provides:
-        return teacher
-    if count * len(samples) * teacher.classes * 4 > LIMIT_BYTES:
+    if "logits" not in teacher.provides or not can_remember(views, len(samples), teacher.classes, tables):
         return teacher
     return Remembered(teacher, samples, views)
+
+
+def can_remember(views: Views | None, samples: int, classes: int, tables: int = 1) -> bool:
+    """Whether answers are kept: the number of views is known, and all tables together take at most 1 GiB."""
+    count = 1 if views is None else views.count
+    return count != "fresh" and tables * count * samples * classes * 4 <= LIMIT_BYTES

@@ -138,7 +138,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _one_sequence(self) -> Recipe:
         if (self.objective is None) == (self.stages is None):
-            raise ValueError("expected either objective (one stage) or stages (several), not both and not neither")
+            raise ValueError("expected either objective (one stage) or stages (several), exactly one of them")
         for place, stage in enumerate(self.stages or ()):
             earlier = [other.name for other in (self.stages or ())[:place]]
             if stage.name in (*earlier, "scratch"):

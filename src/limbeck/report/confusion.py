@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limbeck.report import drawing
+from limbeck.report import drawing, names
 from limbeck.report.drawing import ACCENT, INK, MUTED, ON_ACCENT
 
 MOST_COUNTED = 20
@@ -31,7 +31,7 @@ def confusion_figure(report: Mapping[str, Any], key: str) -> str:
             _shades(ax, matrix)
         _label(ax, classes)
         name = f"confusion-{list(report['confusion']).index(key)}"
-        who = report["models"][key]["name"] if key in report["models"] else key
+        who = names.model_label(report["models"], key)
         return drawing.to_svg(figure, name, f"Confusion matrix of {who}: true class by row, answer by column")
 
 
@@ -69,13 +69,13 @@ def _label(ax: Any, classes: Sequence[str]) -> None:
     ax.set(xlim=(-0.5, total - 0.5), ylim=(total - 0.5, -0.5))
     step = -(-total // _MOST_LABELS) or 1
     ticks = range(0, total, step)
-    names = [classes[tick] for tick in ticks]
-    font = min(drawing.FONT_SIZE - 1, 160 / max(len(names), 1))
-    tilt = 90 if max((len(name) for name in names), default=0) > 2 else 0
+    shown = [classes[tick] for tick in ticks]
+    font = min(drawing.FONT_SIZE - 1, 160 / max(len(shown), 1))
+    tilt = 90 if max((len(name) for name in shown), default=0) > 2 else 0
     ax.set_xticks(ticks)
-    ax.set_xticklabels(names, parse_math=False, fontsize=font, rotation=tilt)
+    ax.set_xticklabels(shown, parse_math=False, fontsize=font, rotation=tilt)
     ax.set_yticks(ticks)
-    ax.set_yticklabels(names, parse_math=False, fontsize=font)
+    ax.set_yticklabels(shown, parse_math=False, fontsize=font)
     ax.tick_params(length=0)
     ax.set_xlabel("Answer", color=MUTED)
     ax.set_ylabel("Truth", color=MUTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import drawing, numbers, scales
+from limbeck.report import drawing, names, numbers, scales
 from limbeck.report.drawing import MUTED, ROLE_COLOURS, RULE
 
 Curve = Mapping[str, Any]
@@ -23,8 +23,8 @@ def curve_figure(report: Mapping[str, Any], key: str) -> str:
     seeds = "1 seed" if len(curves) == 1 else f"{len(curves)} seeds"
     with drawing.themed():
         figure = drawing.canvas(4.6, 3.7)
-        upper = drawing.axes(figure, 0.74, 2.15, 0.2, 0.15)
-        lower = drawing.axes(figure, 0.74, 0.5, 0.2, 1.95)
+        upper = drawing.axes(figure, 0.86, 2.15, 0.2, 0.15)
+        lower = drawing.axes(figure, 0.86, 0.5, 0.2, 1.95)
         _panel(upper, curves, "loss", colour)
         _panel(lower, curves, "accuracy", colour)
         upper.set_ylabel("Loss", color=MUTED)
@@ -35,7 +35,8 @@ def curve_figure(report: Mapping[str, Any], key: str) -> str:
         scales.rate_ticks(lower.yaxis, "accuracy")
         _epoch_axes(upper, lower, curves)
         name = f"curve-{list(report['curves']).index(key)}"
-        return drawing.to_svg(figure, name, f"Training of {model['name']}: loss and validation accuracy, {seeds}")
+        who = names.model_label(report["models"], key)
+        return drawing.to_svg(figure, name, f"Training of {who}: loss and validation accuracy, {seeds}")
 
 
 def _panel(ax: Any, curves: Sequence[Curve], quantity: str, colour: str) -> None:

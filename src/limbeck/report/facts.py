@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.report import measures, numbers
+from limbeck.report import measures, names, numbers
 
 Fact = tuple[str, str]
 _MOST_NAMED = 12
@@ -21,9 +21,9 @@ def against_key(report: Mapping[str, Any], verdict: Mapping[str, Any] | None) ->
 
 
 def against_title(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
-    """Return what the verdict's control is, in words where the report has them."""
+    """Return the name of the verdict's control, and what it is where the report says so."""
     key = against_key(report, verdict)
-    return str(report["models"][key]["title"] if key else verdict["against"])
+    return names.name_and_title(report["models"][key]) if key else str(verdict["against"])
 
 
 def stage_against(report: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
@@ -32,15 +32,16 @@ def stage_against(report: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
     if not verdict:
         return numbers.MISSING
     key = stage["controls"].get(verdict["against"])
-    return str(report["models"][key]["title"] if key in report["models"] else verdict["against"])
+    return names.name_and_title(report["models"][key]) if key in report["models"] else str(verdict["against"])
 
 
 def verdict_facts(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[Fact]:
-    """Return the figures behind a verdict; what is not known is left out."""
+    """Return the figures behind a verdict; what is not known is left out, and the gap unless it was helped."""
     name = report["primary"]
+    closed = verdict["gap_closed"] if verdict["outcome"] == "helped" else None
     facts = [
         ("Measured against", against_title(report, verdict)),
-        ("Gap to the teacher closed", numbers.percent(verdict["gap_closed"])),
+        ("Gap to the teacher closed", numbers.percent(closed)),
         ("Gain by seed", _gains(name, verdict["values"])),
         ("p-value", numbers.significant(verdict["p_value"])),
         ("Counts as equal within", measures.gain_text(name, verdict["margin"]).replace("+", "±")),
@@ -62,6 +63,17 @@ def gain_interval(name: str, bounds: Any) -> str:
     """Write the 95 % interval of a gain in a metric, with its unit: "5.8 to 8.4 points"."""
     text = measures.interval_text(name, bounds)
     return f"{text} points" if measures.measure(name).rate and text != numbers.MISSING else text
+
+
+def files_judged(verdict: Mapping[str, Any]) -> str:
+    """Return in a sentence which files the verdict on exported files is over."""
+    seeds = verdict["seeds"]
+    if seeds == 1:
+        return "Verdict over one file of the student and one of the control."
+    return (
+        f"Verdict over {seeds} files of the student and {seeds} of the control, one a seed; "
+        "the other figures here are of the file that ships."
+    )
 
 
 def cost_facts(report: Mapping[str, Any]) -> list[Fact]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limbeck.report import drawing, facts, measures, numbers, scales
+from limbeck.report import drawing, facts, measures, names, numbers, scales
 from limbeck.report.drawing import ACCENT, CONTROL, INK, MUTED, ROLE_COLOURS, RULE
 
 _ROW = 0.4
+_LONGEST = 23
 _MARKERS = {"teacher": "s", "student": "o", "control": "o", "stage": "D"}
 _ROLE_NAMES = {"teacher": "teacher", "student": "student", "control": "controls", "stage": "earlier stages"}
 
@@ -19,18 +20,34 @@ def accuracy_figure(report: Mapping[str, Any]) -> str:
     Returns an SVG element. A dashed line marks the control that the verdict is against.
     """
     primary = report["primary"]
-    models = [m for m in report["models"].values() if numbers.known(_mean(m, primary))]
-    rows = [(model, model["metrics"][primary]) for model in models]
+    rows = _rows(report, primary)
     with drawing.themed():
-        label_width = max([len(drawing.plain(m["name"])) for m, _ in rows], default=4) * 0.085 + 0.25
+        label_width = max([len(label) for label, *_ in rows], default=4) * 0.085 + 0.25
         figure = drawing.canvas(5.0, _ROW * max(len(rows), 1) + 0.75)
         ax = drawing.axes(figure, label_width, 0.6, 0.75, 0.1)
         _reference_line(ax, report, primary)
-        for row, (model, metric) in enumerate(rows):
+        for row, (_, model, metric) in enumerate(rows):
             _interval_row(ax, row, model, metric, primary)
         _accuracy_axes(ax, rows, primary)
         label = measures.measure(primary).label
         return drawing.to_svg(figure, "accuracy", f"{label} on the test data of {_listed(rows, primary)}")
+
+
+_Row = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+
+
+def _rows(report: Mapping[str, Any], primary: str) -> list[_Row]:
+    """Return (label, model, metric) for every model whose deciding metric is known."""
+    models = report["models"]
+    known = [(key, model) for key, model in models.items() if numbers.known(_mean(model, primary))]
+    return [(_label(names.model_label(models, key)), model, model["metrics"][primary]) for key, model in known]
+
+
+def _label(name: str) -> str:
+    """Shorten a model's label to the drawing; of "stage/name" the stage gives way first."""
+    stage, slash, last = name.rpartition("/")
+    last = drawing.plain(last)
+    return f"{drawing.plain(stage, max(_LONGEST - len(last), 4))}/{last}" if slash else last
 
 
 def _mean(entry: Mapping[str, Any], primary: str) -> float | None:
@@ -38,8 +55,8 @@ def _mean(entry: Mapping[str, Any], primary: str) -> float | None:
     return metric["mean"] if metric else None
 
 
-def _listed(rows: Sequence[tuple[Any, Any]], primary: str) -> str:
-    return ", ".join(f"{m['name']} {measures.value_text(primary, metric['mean'])}" for m, metric in rows)
+def _listed(rows: Sequence[_Row], primary: str) -> str:
+    return ", ".join(f"{label} {measures.value_text(primary, metric['mean'])}" for label, _, metric in rows)
 
 
 def _reference_line(ax: Any, report: Mapping[str, Any], primary: str) -> None:
@@ -62,11 +79,11 @@ def _interval_row(ax: Any, row: int, model: Mapping[str, Any], metric: Mapping[s
                 color=INK, weight=strong)  # fmt: skip
 
 
-def _accuracy_axes(ax: Any, rows: Sequence[tuple[Any, Any]], primary: str) -> None:
+def _accuracy_axes(ax: Any, rows: Sequence[_Row], primary: str) -> None:
     ax.set_ylim(max(len(rows), 1) - 0.4, -0.6)
     ax.set_yticks(range(len(rows)))
-    ax.set_yticklabels([drawing.plain(m["name"]) for m, _ in rows], parse_math=False, fontsize=drawing.FONT_SIZE)
-    for tick, (model, _) in zip(ax.get_yticklabels(), rows, strict=True):
+    ax.set_yticklabels([label for label, *_ in rows], parse_math=False, fontsize=drawing.FONT_SIZE)
+    for tick, (_, model, _) in zip(ax.get_yticklabels(), rows, strict=True):
         strong = model["role"] == "student"
         tick.set(color=ACCENT if strong else INK, weight="bold" if strong else "normal")
     ax.tick_params(axis="y", length=0)

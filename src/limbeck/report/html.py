@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from limbeck.report import facts, figures, measures, numbers, tables
+from limbeck.report import facts, figures, measures, names, numbers, tables
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.reliability import reliability_figure
@@ -23,12 +23,14 @@ def render_html(report: Report) -> str:
     The page loads nothing: style and drawings are inside. Raises KeyError where the report lacks a key of
     its schema.
     """
+    export_verdict = (report["export"] or {}).get("verdict")
     return _render("template.html.j2", {
         **_shared(report),
         "models": tables.models_table(report),
         "stages": [_stage(report, stage) for stage in report["stages"]],
         "export_table": tables.export_table(report),
-        "export_verdict": (report["export"] or {}).get("verdict"),
+        "export_verdict": export_verdict,
+        "files_judged": facts.files_judged(export_verdict) if export_verdict else "",
         "size": Markup(figures.size_figure(report)),  # noqa: S704  text in drawings is escaped
         "curves": _drawn(report, curve_figure, _own(report, "curves")),
         "reliability": _drawn(report, reliability_figure, _reliability_keys(report)),
@@ -83,8 +85,8 @@ def _stage(report: Report, stage: Report) -> dict[str, Any]:
 def _drawn(report: Report, draw: Any, keys: list[str]) -> list[tuple[str, str, Markup]]:
     """Return (name, title, drawing) for each key of the report's models."""
     models = report["models"]
-    shown = [(key, models.get(key, {"name": key, "title": key})) for key in keys]
-    return [(m["name"], m["title"], Markup(draw(report, key))) for key, m in shown]  # noqa: S704
+    titles = {key: models[key]["title"] if key in models else key for key in keys}
+    return [(names.model_label(models, key), titles[key], Markup(draw(report, key))) for key in keys]  # noqa: S704
 
 
 def _own(report: Report, part: str) -> list[str]:

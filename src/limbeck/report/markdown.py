@@ -80,7 +80,7 @@ def _stages(report: Report) -> Iterator[str]:
 def _export_verdict(report: Report) -> Iterator[str]:
     verdict = (report["export"] or {}).get("verdict")
     if verdict:
-        yield from (f"On the files themselves: {_ruling(report, verdict)}.", "")
+        yield from (f"On the files themselves: {_ruling(report, verdict)}. {facts.files_judged(verdict)}", "")
 
 
 def _facts(title: str, pairs: Sequence[facts.Fact]) -> Iterator[str]:

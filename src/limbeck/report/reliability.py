@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limbeck.report import drawing, numbers, scales
+from limbeck.report import drawing, names, numbers, scales
 from limbeck.report.drawing import MUTED, ROLE_COLOURS, RULE
+
+FEW_ANSWERS = 5
 
 
 def reliability_figure(report: Mapping[str, Any], key: str) -> str:
     """Draw accuracy against confidence per bin, and below it how many answers fall in each bin.
 
     key: a key of report["reliability"]. Returns an SVG element. The diagonal is perfect calibration.
+    Bins of fewer than FEW_ANSWERS answers are faint hollow points off the line, since their accuracy is mostly chance.
     """
-    model = report["models"][key]
     bins = report["reliability"][key]
-    colour = ROLE_COLOURS[model["role"]]
+    colour = ROLE_COLOURS[report["models"][key]["role"]]
     with drawing.themed():
         figure = drawing.canvas(4.6, 4.0)
-        upper = drawing.axes(figure, 0.65, 1.35, 0.2, 0.15)
-        lower = drawing.axes(figure, 0.65, 0.55, 0.2, 2.95)
+        upper = drawing.axes(figure, 0.76, 1.35, 0.2, 0.15)
+        lower = drawing.axes(figure, 0.76, 0.55, 0.2, 2.95)
         upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        filled = [b for b in bins if numbers.known(b["accuracy"]) and numbers.known(b["confidence"])]
-        x, y = [b["confidence"] for b in filled], [b["accuracy"] for b in filled]
-        upper.plot(x, y, "o-", color=colour, linewidth=1.5, markersize=5, mew=0)
+        _points(upper, bins, colour)
         lower.bar([(b["low"] + b["high"]) / 2 for b in bins], [b["count"] for b in bins],
                   width=0.055, color=colour, linewidth=0)  # fmt: skip
         _label(upper, lower)
         name = f"reliability-{list(report['reliability']).index(key)}"
-        return drawing.to_svg(figure, name, f"Reliability of {model['name']}: accuracy against confidence")
+        who = names.model_label(report["models"], key)
+        return drawing.to_svg(figure, name, f"Reliability of {who}: accuracy against confidence")
+
+
+def _points(ax: Any, bins: Sequence[Mapping[str, Any]], colour: str) -> None:
+    filled = [b for b in bins if numbers.known(b["accuracy"]) and numbers.known(b["confidence"])]
+    few = [b for b in filled if b["count"] < FEW_ANSWERS]
+    enough = [b for b in filled if b["count"] >= FEW_ANSWERS]
+    ax.plot(*_coordinates(few), "o", color=colour, mfc="none", markersize=5, mew=1, alpha=0.45)
+    ax.plot(*_coordinates(enough), "o-", color=colour, linewidth=1.5, markersize=5, mew=0)
+
+
+def _coordinates(bins: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
+    return [b["confidence"] for b in bins], [b["accuracy"] for b in bins]
 
 
 def _label(upper: Any, lower: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limbeck.report import measures, numbers
+from limbeck.report import measures, names, numbers
 
 Entry = Mapping[str, Any]
 
@@ -57,8 +57,9 @@ class Table:
 
 def models_table(report: Entry) -> Table:
     """Compare teacher, student and controls; a quantity that no model has is left out."""
-    models = list(report["models"].values())
-    columns = [Column(m["name"], m["title"], m["role"]) for m in models]
+    found = report["models"]
+    models = list(found.values())
+    columns = [Column(names.model_label(found, key), m["title"], m["role"]) for key, m in found.items()]
     groups = [
         Group("On the test data", metric_rows(models)),
         Group("Training", _kept(_training_rows(models))),
@@ -74,8 +75,8 @@ def export_table(report: Entry) -> Table | None:
     if not files:
         return None
     entries = [entry for _, entry in files]
-    names = {"onnx": "ONNX", "int8": "8-bit ONNX"}
-    columns = [Column(names[name], entry["file"], "file") for name, entry in files]
+    formats = {"onnx": "ONNX", "int8": "8-bit ONNX"}
+    columns = [Column(formats[name], entry["file"], "file") for name, entry in files]
     groups = [
         Group("The file against the model", _kept(_fidelity_rows(entries))),
         Group("On the test data, by the file", metric_rows(entries)),
@@ -86,14 +87,15 @@ def export_table(report: Entry) -> Table | None:
 
 def metric_rows(entries: Sequence[Entry]) -> list[Row]:
     """Return a row for each metric that any of the entries has, in the page's order."""
-    names = measures.ordered({name for entry in entries for name, metric in entry["metrics"].items() if metric})
-    return _kept([_metric_row(name, entries) for name in names])
+    metrics = measures.ordered({name for entry in entries for name, metric in entry["metrics"].items() if metric})
+    return _kept([_metric_row(name, entries) for name in metrics])
 
 
 def _metric_row(name: str, entries: Sequence[Entry]) -> Row:
     found = [entry["metrics"].get(name) for entry in entries]
     best = _best(name, entries, found)
-    cells = [_metric_cell(name, metric, best) if metric else Cell(numbers.MISSING) for metric in found]
+    pairs = zip(entries, found, strict=True)
+    cells = [_metric_cell(name, m, best if _is_rival(e) else None) if m else Cell(numbers.MISSING) for e, m in pairs]
     described = next(metric for metric in found if metric)
     known = measures.measure(name)
     return Row(known.label, known.meaning, cells, measures.direction(described))
@@ -110,13 +112,18 @@ def _best(name: str, entries: Sequence[Entry], found: Sequence[Entry | None]) ->
     rivals = [
         metric
         for entry, metric in zip(entries, found, strict=True)
-        if metric and numbers.known(metric["mean"]) and entry.get("role") in {"student", "control"}
+        if metric and numbers.known(metric["mean"]) and _is_rival(entry)
     ]
     texts = {measures.value_text(name, metric["mean"]) for metric in rivals}
     if len(texts) < 2:
         return None
     pick = max if rivals[0]["higher_is_better"] else min
     return measures.value_text(name, pick(metric["mean"] for metric in rivals))
+
+
+def _is_rival(entry: Entry) -> bool:
+    """Whether an entry is a model that may be the best beside the teacher; files are not."""
+    return entry.get("role") in {"student", "control", "stage"}
 
 
 def _row(label: str, meaning: str, entries: Sequence[Entry], key: str, write: Callable[[Any], str]) -> Row:

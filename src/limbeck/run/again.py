@@ -7,7 +7,7 @@ from pathlib import Path
 from limbeck.errors import DataError
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
-from limbeck.run.folder import RECIPE
+from limbeck.run.folder import RECIPE, is_python_run, refuse_changed
 from limbeck.run.plan import plan_from_recipe
 from limbeck.run.reload import load_model
 from limbeck.run.result import read_report
@@ -17,16 +17,17 @@ from limbeck.run.ship import FOLDER, write_student
 def export_again(folder: Path) -> Path:
     """Write RUN/export from RUN/student and return its path.
 
-    Raises FolderError when the run is not finished, DataError when its data came from Python.
+    Raises FolderError when the run is not finished, DataError when its data came from Python or changed.
     """
     read_report(folder)
     text = (folder / RECIPE).read_text(encoding="utf-8")
     card = read_card(folder / "student")
-    if card["architecture"] is None or "source: python" in text:
+    if is_python_run(folder) or card["architecture"] is None:
         raise DataError(
             f"{folder} was made from Python; export it again by the limbeck.distill call that made it, with force=True."
         )
     plan = plan_from_recipe(parse_recipe(text, source=str(folder / RECIPE)))
+    refuse_changed(folder, plan.data)
     model = load_model(folder / "student")
     write_student(folder, plan, model, seed=card["seed"], temperature=card["temperature"], sha256=card["sha256"])
     return folder / FOLDER

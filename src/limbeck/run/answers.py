@@ -75,8 +75,8 @@ def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, .
 
 
 def entry(interval: Interval, higher_is_better: bool) -> dict[str, Any]:
-    """Return an interval as the report's JSON."""
-    ci95 = None if interval.low is None else [interval.low, interval.high]
+    """Return an interval as the report's JSON; no metric here can be below 0, so its interval is cut there."""
+    ci95 = None if interval.low is None else [max(interval.low, 0.0), interval.high]
     values = list(interval.values)
     return {"mean": interval.mean, "values": values, "ci95": ci95, "higher_is_better": higher_is_better}
 

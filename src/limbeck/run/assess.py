@@ -14,14 +14,16 @@ import limbeck
 from limbeck.evaluate import cost, metrics
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.models.weights import read_card
-from limbeck.run.answers import Answers, ask, metrics_of, verdict_json
+from limbeck.run.answers import Answers, Floats, ask, metrics_of, verdict_json
 from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed
 from limbeck.run.pictures import curves, disagreements
 from limbeck.run.plan import Plan, StagePlan
+from limbeck.teachers.seen import count_seen
 
 SCHEMA = 1
 FEW_STEPS = 100
+FEW_VALIDATION = 50
 TEACHER = "teacher"
 TITLES = {
     "labels": "labels only",
@@ -39,7 +41,8 @@ class Findings:
     answers: dict[str, Answers] = field(default_factory=dict)
     roles: dict[str, tuple[str, str]] = field(default_factory=dict)  # key: (role, name)
     stages: dict[str, dict[str, str]] = field(default_factory=dict)  # stage: {role: key}
-    verdicts: dict[str, Verdict] = field(default_factory=dict)  # by stage
+    alone: dict[str, Verdict] = field(default_factory=dict)  # by stage, each as if it were the only one
+    verdicts: dict[str, Verdict] = field(default_factory=dict)  # by stage, corrected for their number
 
     @property
     def teacher(self) -> Answers | None:
@@ -61,8 +64,9 @@ def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
                 _add(findings, key, kind, role, fits, plan)
             findings.stages.setdefault(stage.name, {})[role] = key
     if plan.controls:
-        found = correct_for_many([_judge(plan, stage, findings) for stage in plan.stages])
-        findings.verdicts = {stage.name: verdict for stage, verdict in zip(plan.stages, found, strict=True)}
+        findings.alone = {stage.name: _judge(plan, stage, findings) for stage in plan.stages}
+        corrected = correct_for_many(list(findings.alone.values()))
+        findings.verdicts = dict(zip(findings.alone, corrected, strict=True))
     return findings
 
 
@@ -142,21 +146,56 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     keys = findings.stages[stage.name]
     free = {role: key for role, key in keys.items() if role not in (STUDENT, "teacher_labels")}
     teacher = findings.teacher
-    hard = keys.get("teacher_labels")
+    hard = keys.get("teacher_labels") if _is_softly_taught(plan, stage) else None
+    student = findings.answers[keys[STUDENT]].correct
+    controls = {role: findings.answers[key].correct for role, key in free.items()}
+    validation, chosen_by = _choice({role: findings.fits[key] for role, key in free.items()}, controls, student)
     return judge(
-        findings.answers[keys[STUDENT]].correct,
-        {role: findings.answers[key].correct for role, key in free.items()},
-        validation={role: _validation(findings.fits[key]) for role, key in free.items()},
+        student,
+        controls,
+        validation=validation,
         teacher=None if teacher is None else teacher.correct if len(teacher.seeds) > 1 else teacher.correct[0],
         teacher_labels=findings.answers[hard].correct if hard else None,
         margin=plan.margin,
         notes=[
+            *chosen_by,
             *_short_training(stage, findings.fits[keys[STUDENT]]),
             *_whose_labels(plan),
             *_same_start(plan),
             *_weak_teacher(findings, free),
         ],
     )
+
+
+def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:
+    """Whether this stage or one that it starts from learned more from the teacher than hard labels."""
+    if stage.objective.needs & {"probs", "logits"}:
+        return True
+    before = [other for other in plan.stages if other.name == stage.start]
+    return bool(before) and _is_softly_taught(plan, before[0])
+
+
+def _choice(
+    fits: Mapping[str, BySeed], controls: Mapping[str, Floats], student: Floats
+) -> tuple[dict[str, float], list[str]]:
+    """Return what the best control is chosen by, and a note where that is shaky.
+
+    It is the mean validation accuracy. Without validation labels it is the accuracy on the test samples, which can
+    only make the student look worse.
+    """
+    gains = ", ".join(f"{role} {100 * float((student - other).mean()):+.1f}" for role, other in controls.items())
+    each = f"The gain against each control, in points: {gains}."
+    counts = [one.validation_samples for by_seed in fits.values() for one in by_seed.values()]
+    if min(counts) == 0:
+        strict = {role: float(correct.mean()) for role, correct in controls.items()}
+        return strict, [
+            f"There are no validation labels to choose the best control by, so the verdict is against the one that did "
+            f"best on the test samples. {each}"
+        ]
+    validation = {role: _validation(by_seed) for role, by_seed in fits.items()}
+    if min(counts) < FEW_VALIDATION and len(controls) > 1:
+        return validation, [f"The best control was chosen by only {min(counts)} validation labels. {each}"]
+    return validation, []
 
 
 def _short_training(stage: StagePlan, fits: BySeed) -> list[str]:
@@ -177,15 +216,21 @@ def _whose_labels(plan: Plan) -> list[str]:
     teacher, data = plan.teacher, plan.data
     if teacher is None:
         return []
-    if teacher.settings is None:
-        return ["The teacher was trained elsewhere, on labels that this run knows nothing of."]
     labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
     mine, all_of_them = int((labels >= 0).sum()), int((data.pool.labels >= 0).sum())
-    if teacher.labels == "same" or mine == all_of_them:
+    theirs: int | None = mine if teacher.labels == "same" else all_of_them
+    if teacher.settings is None:
+        theirs = count_seen(teacher.model.weights.parent) if teacher.model.weights else None
+    if theirs is None:
+        return [
+            "The teacher was trained elsewhere, on labels that this run knows nothing of; test samples may be "
+            "among them."
+        ]
+    if theirs <= mine:
         return []
     return [
-        f"The teacher has seen {all_of_them:,} labels, the student and its controls {mine:,} (validation "
-        f"included): part of the gain is access to those labels."
+        f"The teacher has seen {theirs:,} labels, the student and its controls {mine:,} (validation included): part of "
+        f"the gain is access to those labels."
     ]
 
 
@@ -204,8 +249,8 @@ def _weak_teacher(findings: Findings, controls: Mapping[str, str]) -> list[str]:
     if mean > best:
         return []
     return [
-        f"The teacher ({mean:.1%} right) is no better than a control without it ({best:.1%}): check its weights, "
-        f"normalisation and class order before you judge the method."
+        f"The teacher ({100 * mean:.1f} % right) is no better than a control without it ({100 * best:.1f} %): check "
+        f"its weights, normalisation and class order before you judge the method."
     ]
 
 

@@ -16,8 +16,12 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UserError(f"--device expects auto, cpu, cuda, cuda:1 or mps, got {name!r}.") from None
+        raise UserError(f"--device expects auto, cpu, cuda or mps, got {name!r}.") from None
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.type, False) or (device.index or 0) >= max(torch.cuda.device_count(), 1):
+    if ":" in name:
+        raise UserError(
+            f"--device expects a kind, not a number; choose the card with CUDA_VISIBLE_DEVICES, got {name!r}."
+        )
+    if not there.get(device.type, False):
         raise UserError(f"There is no device {name!r} on this machine; leave out --device to use what there is.")
     return device

@@ -14,15 +14,16 @@ from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions, open_source
 from limbeck.errors import DataError, FolderError
 from limbeck.evaluate.calibration import softmax
-from limbeck.export.manifest import check_file, find_bundle, read_manifest
+from limbeck.export.manifest import GRAPH, check_file, find_bundle, read_manifest
 from limbeck.export.run_onnx import Session
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
 from limbeck.run.answers import Answers, metrics_of
-from limbeck.run.folder import RECIPE, is_run
+from limbeck.run.folder import RECIPE, is_python_run, is_run, refuse_changed
 from limbeck.run.plan import expand, open_data
 from limbeck.run.reload import load_model
 from limbeck.run.result import read_report
+from limbeck.run.ship import answers_of_file
 from limbeck.train.loop import predict
 
 EVALUATED = ("calibration", "agreement")
@@ -41,9 +42,8 @@ def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
         raise FolderError(f"{bundle} is a bundle without data; name some with --data, such as --data folder:photos.")
     manifest = read_manifest(bundle)
     samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"])
-    logits, _ = Session(check_file(bundle, "student.onnx", manifest)).logits_and_probabilities(samples.inputs.numpy())
-    answers = Answers(softmax(logits)[None], (0,), samples.labels.numpy())
-    return {"student.onnx": metrics_of(answers, None, EVALUATED)}
+    answers = answers_of_file(Session(check_file(bundle, GRAPH, manifest)), 0, samples)
+    return {GRAPH: metrics_of(answers, None, EVALUATED)}
 
 
 def _evaluate_run(run: Path, source: str | None) -> dict[str, Any]:
@@ -61,9 +61,11 @@ def _evaluate_run(run: Path, source: str | None) -> dict[str, Any]:
 
 def _test_of(run: Path) -> Samples:
     text = (run / RECIPE).read_text(encoding="utf-8")
-    if "source: python" in text:
+    if is_python_run(run):
         raise DataError(f"The data of {run} came from Python; name some with --data, such as --data folder:photos.")
-    return open_data(parse_recipe(text, source=str(run / RECIPE)).data).test
+    data = open_data(parse_recipe(text, source=str(run / RECIPE)).data)
+    refuse_changed(run, data)
+    return data.test
 
 
 def _other(run: Path, source: str) -> Samples:
@@ -82,6 +84,7 @@ def _samples(source: str, classes: list[str], reading: dict[str, Any], shape: li
         channels=reading.get("channels") or "auto",
         resize=reading.get("resize") or "squash",
         background=reading.get("background") or "white",
+        corrupt=reading.get("corrupt") or "error",
     )
     found = open_source(expand(source), options)
     samples = found.test if found.test is not None else found.train

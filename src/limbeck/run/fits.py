@@ -24,10 +24,11 @@ from limbeck.models.weights import save_weights
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
-from limbeck.run.plan import ModelPlan, Plan, StagePlan, settings_as_json
+from limbeck.run.plan import ModelPlan, Plan, StagePlan
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
+from limbeck.teachers.seen import copy_seen, save_seen
 from limbeck.train.loop import Budget, Lesson, Progress, predict
 from limbeck.train.settings import Settings
 from limbeck.types import Record
@@ -74,7 +75,9 @@ class Workshop:
         objective = Objective([(1.0, CrossEntropy())])
         budget = _budget(plan.settings, len(rows))
         job = Job("teacher", seed, model, plan.model, objective, lesson, plan.settings, budget, self.plan.data)
-        return self._carry_out(job, folder)
+        trained = self._carry_out(job, folder)
+        save_seen(folder, self.plan.data, torch.cat([lesson.rows, lesson.validation]))
+        return trained
 
     def train_stage(
         self,
@@ -106,7 +109,7 @@ class Workshop:
             labels = self._pseudo_labels(labels, labeller)
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
         lesson = Lesson(self.pool, rows, validation, labels, plan.views)
-        settings = stage.settings if role == STUDENT else _without_patience(stage.settings)
+        settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = teacher if objective.needs else None
         job = Job(role, seed, model, plan.student, objective, lesson, settings, budget, plan.data, needed)
         trained = self._carry_out(job, folder)
@@ -117,7 +120,9 @@ class Workshop:
         if trained is None:
             return None
         model = copy.deepcopy(trained.model).to(self.device)
-        return remember(ModuleTeacher(model), self.pool, self.plan.views)
+        plan = self.plan
+        tables = len(plan.seeds) if plan.teacher and plan.teacher.per_seed else 1
+        return remember(ModuleTeacher(model), self.pool, plan.views, tables=tables)
 
     def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
         """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""
@@ -136,6 +141,8 @@ class Workshop:
         lesson = Lesson(data.pool, data.train, self._validation(labels), labels)
         temperature = validation_temperature(model.eval(), lesson, data)
         save_weights(folder, model.net, card_of(made, model, data, seed, temperature))
+        if made.weights is not None:
+            copy_seen(made.weights.parent, folder)
         return Trained(model, folder, Progress(), seed, temperature, 0)
 
     def _pseudo_labels(self, labels: Tensor, labeller: Trained) -> Tensor:
@@ -171,7 +178,3 @@ def best_seed(trained: Mapping[int, Trained]) -> int:
 
 def _budget(settings: Settings, samples: int) -> Budget:
     return Budget(settings.total_steps(samples), settings.steps_per_epoch(samples))
-
-
-def _without_patience(settings: Settings) -> Settings:
-    return Settings(**{**settings_as_json(settings), "patience": None})

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from limbeck.errors import FolderError
+from limbeck.data.dataset import Data
+from limbeck.errors import DataError, FolderError
 from limbeck.files import reporting_disk_errors, write_text
 from limbeck.run.plan import Plan
 
@@ -48,12 +49,12 @@ def open_folder(plan: Plan, *, out: Path | None, resume: bool, force: bool) -> I
         if not (folder / STATE).is_file():
             write_text(folder / RECIPE, plan.recipe)
             created = datetime.now(UTC).isoformat(timespec="seconds")
-            write_text(folder / STATE, json.dumps({"created": created, "data": plan.data.fingerprint}))
+            write_text(folder / STATE, json.dumps({"created": created, **plan.conditions()}))
         yield folder
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return when the run was created and the fingerprint of its data."""
+    """Return when the run was created and the hashes of what it began with."""
     state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
     return state
 
@@ -61,6 +62,21 @@ def read_state(folder: Path) -> dict[str, Any]:
 def is_run(folder: Path) -> bool:
     """Whether a folder was made by a run."""
     return (folder / RECIPE).is_file() and (folder / STATE).is_file()
+
+
+def is_python_run(folder: Path) -> bool:
+    """Whether a run was started by `limbeck.distill`, so that its recipe.yaml describes it but cannot repeat it."""
+    content = yaml.safe_load(_text(folder))
+    return isinstance(content, dict) and content.get("data", {}).get("source") == "python"
+
+
+def refuse_changed(folder: Path, data: Data) -> None:
+    """Raise DataError when the data of a run is not what it was made from: its split would be another one."""
+    if read_state(folder)["data"] != data.fingerprint:
+        raise DataError(
+            f"The data of {folder} changed since it was made, so its test samples may have become training samples; "
+            f"name data with --data, or make a new run."
+        )
 
 
 def _default(plan: Plan, resume: bool) -> Path:
@@ -79,7 +95,7 @@ def _default(plan: Plan, resume: bool) -> Path:
 def _refuse(folder: Path, plan: Plan, *, resume: bool, force: bool) -> None:
     if folder.is_file():
         raise FolderError(f"{folder} is a file; --out expects a folder.")
-    if not folder.is_dir() or _is_blank(folder):
+    if not folder.is_dir() or _is_blank(folder, plan):
         return
     if resume:
         _must_match(folder, plan)
@@ -103,8 +119,10 @@ def _clear(folder: Path) -> None:
                 path.unlink()
 
 
-def _is_blank(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a run leaves that was killed in its first moment."""
+def _is_blank(folder: Path, plan: Plan) -> bool:
+    """Whether a folder holds nothing but what this run leaves when it is killed in its first moment."""
+    if (folder / RECIPE).is_file() and _text(folder) != plan.recipe:
+        return False
     started = {LOCK, RECIPE, f".{RECIPE}.partial", f".{STATE}.partial"}
     return all(path.name in started for path in folder.iterdir()) and not (folder / STATE).exists()
 
@@ -118,8 +136,13 @@ def _must_match(folder: Path, plan: Plan) -> None:
             f"{folder} was made by another recipe (different: {', '.join(keys) or 'order'}); resume it with its own "
             f"{RECIPE}, or choose another --out."
         )
-    if read_state(folder)["data"] != plan.data.fingerprint:
-        raise FolderError(f"The data has changed since {folder} was started; begin a new run instead of resuming.")
+    state = read_state(folder)
+    changed = [name for name, value in plan.conditions().items() if state.get(name) != value]
+    if changed:
+        raise FolderError(
+            f"The {' and the '.join(changed)} (contents, weights or normalisation) changed since {folder} was started; "
+            f"begin a new run instead of resuming."
+        )
 
 
 def _different(left: Any, right: Any, place: str = "") -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -22,13 +23,14 @@ from limbeck.models.adapt import Adapted
 from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
-from limbeck.run.plan import ModelPlan, settings_as_json
+from limbeck.run.plan import ModelPlan
 from limbeck.teachers.base import Teacher
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
 from limbeck.train.settings import Settings
 
 FIT = cache.RECORD
 CHECKPOINT = "checkpoint.safetensors"
+PACKAGE = Path(limbeck.__file__).parent
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,7 @@ class Trained:
     temperature: float
     steps: int  # along the whole chain of stages
     from_cache: bool = False
+    validation_samples: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +82,7 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [limbeck.__version__, torch.__version__, device.type, torch.get_num_threads()],
+            [_code(), torch.__version__, device.type, torch.get_num_threads()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
@@ -96,23 +99,28 @@ class Job:
         self.model.cpu()
         temperature = validation_temperature(self.model, self.lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
-        description = {"objective": self.objective.describe(), "settings": settings_as_json(self.settings)}
+        description = {"objective": self.objective.describe(), "settings": asdict(self.settings)}
         found = {**description, "progress": asdict(progress), "temperature": temperature, "from_cache": False}
         write_text(folder / FIT, json.dumps(found))
 
     def _fetch(self, key: str, folder: Path) -> bool:
         """Take the fit from the cache, if it is there; its record then says that it came from there."""
-        record = cache.fetch(key, folder)
-        if record is None or not self._is_whole(folder):
+        text = cache.fetch(key, folder)
+        if text is None or not self._is_whole(folder):
             return False
-        write_text(folder / FIT, json.dumps({**json.loads(record), "from_cache": True}))
+        try:
+            record = json.loads(text)
+            Progress(**record["progress"])
+        except (ValueError, TypeError, KeyError):
+            return False
+        write_text(folder / FIT, json.dumps({**record, "from_cache": True}))
         return True
 
     def _is_whole(self, folder: Path) -> bool:
         """Whether the weights of a folder are those of its card; a damaged cache entry is trained again."""
         try:
             load_weights(copy.deepcopy(self.model.net), folder / WEIGHTS, expected=read_card(folder)["sha256"])
-        except ModelError:
+        except (ModelError, KeyError):
             return False
         return True
 
@@ -122,8 +130,9 @@ class Job:
         self.model.eval()
         progress = Progress(**found["progress"])
         return Trained(
-            self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"]
-        )
+            self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"],
+            len(self.lesson.validation),
+        )  # fmt: skip
 
 
 def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature: float) -> dict[str, Any]:
@@ -145,6 +154,15 @@ def validation_temperature(model: Adapted, lesson: Lesson, data: Data) -> float:
     rows = lesson.validation.cpu()
     logits = predict(model, data.pool, rows)
     return float(fit_temperature(logits.numpy(), lesson.labels.cpu()[rows].numpy()))
+
+
+@functools.cache
+def _code() -> str:
+    """Return a SHA-256 (hex) of this package's source, so that no fit outlives the code that made it."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _digest(values: Tensor) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from limbeck.errors import Failure, UserError
+from limbeck.errors import Failure
 from limbeck.files import write_bytes, write_text
+from limbeck.knowledge.memory import can_remember
 from limbeck.models.weights import CARD, WEIGHTS
-from limbeck.objectives.base import Context
 from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
 from limbeck.run.answers import verdict_json, write_predictions
@@ -30,12 +30,11 @@ from limbeck.run.chains import BySeed, Chains, count_steps, folder_of, train_cha
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed
 from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.plan import Plan
+from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import ship
 from limbeck.run.surroundings import environment, peak_memory_mib
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
-from limbeck.teachers.module import ModuleTeacher
-from limbeck.types import Knowledge
 
 
 def run(
@@ -52,11 +51,10 @@ def run(
     out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one.
     """
     watcher = watcher or Silent()
-    check(plan)
+    rehearse(plan)
     with open_folder(plan, out=out, resume=resume, force=force) as folder:
         if (folder / REPORT).is_file():
             return folder
-        started = time.monotonic()
         workshop = Workshop(plan, folder, watcher, device or torch.device("cpu"))
         watcher.expect(*expected_steps(plan))
         watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
@@ -74,31 +72,10 @@ def run(
         watcher.say("Exporting the student" if plan.onnx else "Writing the report")
         exported = time.monotonic()
         export = _export(folder, plan, findings) if plan.onnx else None
-        seconds |= {"export": time.monotonic() - exported, "total": time.monotonic() - started}
+        seconds |= {"export": time.monotonic() - exported}
         report = _report(folder, plan, findings, models, export, _cost(plan, findings, seconds), workshop.device)
         _write(folder, report, findings, plan)
     return folder
-
-
-def check(plan: Plan) -> None:
-    """Build every model and show it two samples, so that what cannot work fails before a folder is made."""
-    rows = plan.data.train[:2]
-    batch = plan.data.pool.batch(rows)
-    for views in (plan.views, plan.teacher.views if plan.teacher else None):
-        plan.data.pool.batch(rows, view=torch.ones_like(rows), views=views)
-    student = plan.model(plan.student, plan.seeds[0]).eval()
-    provides: frozenset[str] = frozenset()
-    knowledge = Knowledge()
-    with torch.no_grad():
-        outputs = _try("student", student, batch.inputs)
-        if plan.teacher is not None:
-            teacher = plan.model(plan.teacher.model, plan.seeds[0]).eval()
-            knowledge = Knowledge(logits=_try("teacher", teacher, batch.inputs).logits)
-            provides = ModuleTeacher.provides
-    for stage in plan.stages:
-        stage.objective.check(provides)
-        stage.objective.prepare(outputs, knowledge, Context(student=student, samples=len(plan.data.pool)))
-    plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
 
 
 def expected_steps(plan: Plan) -> tuple[int, int]:
@@ -115,18 +92,6 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
         for stage in plan.stages
     }
     return teacher, count_steps(plan, steps)
-
-
-def _try(name: str, model: Any, inputs: torch.Tensor) -> Any:
-    try:
-        return model(inputs)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"The {name} cannot take this data, a batch of shape {list(inputs.shape)}: "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}."
-        ) from error
 
 
 def _train_teachers(workshop: Workshop) -> BySeed:
@@ -168,7 +133,8 @@ def _export(folder: Path, plan: Plan, findings: Findings) -> dict[str, Any]:
     last = plan.stages[-1].name
     verdict = findings.verdicts.get(last)
     control = findings.fits[findings.stages[last][verdict.against]] if verdict else None
-    section = ship(folder, plan, findings.fits[STUDENT], control, verdict, findings.teacher)
+    others = [judged for name, judged in findings.alone.items() if name != last]
+    section = ship(folder, plan, findings.fits[STUDENT], control, verdict, findings.teacher, others)
     return {**section, "verdict": verdict_json(section["verdict"])}
 
 
@@ -178,11 +144,13 @@ def _cost(plan: Plan, findings: Findings, seconds: dict[str, float]) -> dict[str
         role = findings.roles[key][0]
         place = {"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)
         by_role[place] += sum(one.progress.seconds for one in fits.values())
+    spent = by_role | seconds
+    spent["total"] = sum(spent.values())  # of all sessions, where a run was resumed
     return {
         "teacher_forwards": teacher_forwards(plan, findings),
         "teacher_spot_checks": 0,
         "controls_from_cache": sum(one.from_cache for fits in findings.fits.values() for one in fits.values()),
-        "seconds": {name: round(value, 2) for name, value in (by_role | seconds).items()} | {"knowledge": None},
+        "seconds": {name: round(value, 2) for name, value in spent.items()} | {"knowledge": None},
         "peak_memory_mib": peak_memory_mib(),
     }
 
@@ -203,10 +171,10 @@ def teacher_forwards(plan: Plan, findings: Findings) -> int:
                 taught[f"{stage.name}/{key}"] = (steps * size, -(-longest * size // len(plan.data.train)))
     if not taught:
         return 0
-    count = 1 if plan.views is None else plan.views.count
-    if count == "fresh":
-        return sum(shown for shown, _ in taught.values())
     teachers = len(plan.seeds) if plan.teacher is not None and plan.teacher.per_seed else 1
+    count = 1 if plan.views is None else plan.views.count
+    if count == "fresh" or not can_remember(plan.views, len(plan.data.pool), len(plan.data.classes), teachers):
+        return sum(shown for shown, _ in taught.values())
     return teachers * len(plan.data.pool) * min(count, max(passes for _, passes in taught.values()))
 
 

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,9 @@ from limbeck.recipe.model import (
     build_choice,
 )
 from limbeck.recipe.schema import Choice
+from limbeck.run.reload import build_net, normalise_of
+from limbeck.teachers.module import fingerprint
+from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
 
 
@@ -110,6 +113,13 @@ class Plan:
         """Return a teacher or student with the starting weights of a seed."""
         return plan.make(len(self.data.classes), seed)
 
+    def conditions(self) -> dict[str, str]:
+        """Return hashes of what a recipe does not hold: the data, and the weights and normalisation to start from."""
+        found = {"data": self.data.fingerprint, "student": fingerprint(self.model(self.student, self.seeds[0]))}
+        if self.teacher is not None:
+            found["teacher"] = fingerprint(self.model(self.teacher.model, self.seeds[0]))
+        return found
+
 
 def plan_from_recipe(recipe: Recipe) -> Plan:
     """Open the data and turn a recipe into a plan. Raises the UserError of whatever does not fit."""
@@ -133,7 +143,7 @@ def plan_from_recipe(recipe: Recipe) -> Plan:
         evaluate=recipe.evaluate,
         onnx=recipe.export.onnx,
         recipe=dump_recipe(recipe),
-        notes=notes,
+        notes=(*notes, *_unused(recipe.teacher)),
     )
 
 
@@ -254,6 +264,15 @@ def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Vi
     return TeacherPlan(model, Settings(**settings), section.labels, each, views)
 
 
+def _unused(teacher: TeacherSection | None) -> list[str]:
+    """Return a note where a recipe says how to train a teacher that it takes from an earlier run."""
+    if teacher is None or not (teacher.source or "").startswith("run:"):
+        return []
+    given = ["teacher.model"] if teacher.model is not None else []
+    given += ["teacher.train"] if teacher.train != type(teacher.train)() else []
+    return [f"The teacher comes from an earlier run, so {' and '.join(given)} went unused."] if given else []
+
+
 def teacher_of_run(run: Path, data: Data) -> ModelPlan:
     """Return the teacher of an earlier run (or a model folder itself), its classes checked."""
     folder = run / "teacher" if (run / "teacher").is_dir() else run
@@ -264,30 +283,16 @@ def teacher_of_run(run: Path, data: Data) -> ModelPlan:
             f"{_short(card['classes'])}; this data has samples {list(data.shape)} "
             f"of the classes {_short(data.classes)}."
         )
-    if card["architecture"] is None:
-        raise ModelError(f"The teacher in {folder} is a Python class ({card['title']}); load it from Python instead.")
-    return plan_from_card(card, folder, data)
-
-
-def plan_from_card(card: dict[str, Any], folder: Path, data: Data) -> ModelPlan:
-    """Return the plan of a saved model of the zoo."""
-    (name, options), *_ = card["architecture"].items()
-    if name not in MODELS:
-        raise ModelError(f"{folder} names the architecture {name!r}, which this version does not have.")
-    normalise = card["normalise"]
+    build_net(folder, card)  # says at once what cannot be built
+    check_unseen(folder, data)
     return ModelPlan(
-        build=lambda: MODELS[name](data.shape, len(data.classes), **options),
+        build=lambda: build_net(folder, card),
         architecture=card["architecture"],
         title=card["title"],
-        normalise=Normalise(normalise["mean"], normalise["std"]) if normalise else None,
+        normalise=normalise_of(card),
         fresh=False,
         weights=folder / WEIGHTS,
     )
-
-
-def settings_as_json(settings: Settings) -> dict[str, Any]:
-    """Return settings as JSON values."""
-    return asdict(settings)
 
 
 def _equal(value: Any, default: Any) -> bool:

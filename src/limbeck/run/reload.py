@@ -20,19 +20,19 @@ def load_model(folder: Path, net: nn.Module | None = None) -> Adapted:
     is no model, when its architecture is not of the zoo and no net is given, or when the weights differ.
     """
     card = read_card(folder)
-    net = _build(folder, card) if net is None else net
+    net = build_net(folder, card) if net is None else net
     load_weights(net, folder / WEIGHTS, expected=card["sha256"])
-    normalise = card["normalise"]
-    model = Adapted(
-        net,
-        classes=len(card["classes"]),
-        normalise=Normalise(normalise["mean"], normalise["std"]) if normalise else None,
-    )
-    return model.eval()
+    return Adapted(net, classes=len(card["classes"]), normalise=normalise_of(card)).eval()
 
 
-def _build(folder: Path, card: dict[str, Any]) -> nn.Module:
-    """Return a net of the zoo with new weights."""
+def normalise_of(card: dict[str, Any]) -> Normalise | None:
+    """Return the normalisation that a card describes."""
+    given = card["normalise"]
+    return Normalise(given["mean"], given["std"]) if given else None
+
+
+def build_net(folder: Path, card: dict[str, Any]) -> nn.Module:
+    """Return the net of the zoo that a card describes, with new weights; ModelError when it is of another make."""
     if card["architecture"] is None:
         raise ModelError(
             f"{folder} holds {card['title']}, an architecture of your own; open the run in Python with "

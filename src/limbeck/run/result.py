@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from limbeck.errors import FolderError
 from limbeck.models.adapt import Adapted
 from limbeck.report.html import render_summary
-from limbeck.run.folder import REPORT
+from limbeck.run.folder import REPORT, is_python_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +55,11 @@ class Result:
         return render_summary(self.report)
 
 
-def load(folder: str | Path, student: nn.Module | None = None) -> Result:
+def load(folder: str | Path, student: nn.Module | Callable[[], nn.Module] | None = None) -> Result:
     """Open a finished run.
 
-    student: a module of the student's architecture, needed only where it is your own; it gets the run's weights.
+    student: a module of the student's architecture, or what makes one, needed only where it is your own; it gets the
+    run's weights.
     Raises FolderError when the folder is no run or not finished, ModelError when the weights are not this student's.
     """
     folder = Path(folder)
@@ -66,18 +68,19 @@ def load(folder: str | Path, student: nn.Module | None = None) -> Result:
         return Result(folder, report)
     from limbeck.run.reload import load_model
 
-    return Result(folder, report, load_model(folder / "student", student))
+    net = student if isinstance(student, nn.Module) else student()
+    return Result(folder, report, load_model(folder / "student", net))
 
 
 def read_report(folder: Path) -> dict[str, Any]:
     """Return report.json of a run folder; FolderError when there is none or it is of another version."""
     path = folder / REPORT
     if not path.is_file():
-        hint = (
-            f"the run is not finished; go on with: limbeck run {folder}/recipe.yaml --out {folder} --resume"
-            if (folder / "recipe.yaml").is_file()
-            else "expected the folder of a finished run, such as runs/digits"
-        )
+        hint = "expected the folder of a finished run, such as runs/digits"
+        if (folder / "recipe.yaml").is_file() and is_python_run(folder):
+            hint = "the run is not finished; go on with the same limbeck.distill call and resume=True"
+        elif (folder / "recipe.yaml").is_file():
+            hint = f"the run is not finished; go on with: limbeck run {folder}/recipe.yaml --out {folder} --resume"
         raise FolderError(f"{folder} has no {REPORT}: {hint}.")
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from limbeck.data.dataset import Data
-from limbeck.evaluate.calibration import softmax
-from limbeck.evaluate.verdict import Verdict, judge
+from limbeck.data.samples import Samples
+from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.export.bundle import write_bundle
 from limbeck.export.graph import export_graph
 from limbeck.export.manifest import GRAPH
@@ -36,8 +36,13 @@ def ship(
     control: Mapping[int, Trained] | None,
     verdict: Verdict | None,
     teacher: Answers | None,
+    others: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
-    """Write export/ and return the report's `export` section; control: the one the verdict is against."""
+    """Write export/ and return the report's `export` section.
+
+    control: the one the verdict is against; others: the verdicts of the other stages, uncorrected, among which the
+    verdict on the files is corrected as the stage's own is.
+    """
     data, best = plan.data, student[best_seed(student)]
     trace = trace_graph(best.model, shape=data.shape, kind=kind_of(data))
     sha256 = read_card(best.folder)["sha256"]
@@ -46,7 +51,7 @@ def ship(
     )
     path = folder / FOLDER / GRAPH
     session = Session(path)
-    answers = _answers_of_file(session, best.seed, data)
+    answers = answers_of_file(session, best.seed, data.test)
     section = {
         "file": f"{FOLDER}/{GRAPH}",
         **manifest["files"][GRAPH],
@@ -55,7 +60,7 @@ def ship(
         "latency_ms": session.latency(data.pool.inputs[:1].cpu().numpy(), threads=sorted({1, torch.get_num_threads()})),
         "temperature": best.temperature,
     }
-    return {"onnx": section, "int8": None, "verdict": _judge_files(plan, student, control, verdict, trace)}
+    return {"onnx": section, "int8": None, "verdict": _judge_files(plan, student, control, verdict, others, trace)}
 
 
 def write_student(
@@ -112,6 +117,7 @@ def _judge_files(
     student: Mapping[int, Trained],
     control: Mapping[int, Trained] | None,
     verdict: Verdict | None,
+    others: Sequence[Verdict],
     trace: Trace,
 ) -> Verdict | None:
     if verdict is None or control is None:
@@ -122,7 +128,8 @@ def _judge_files(
             for role in (student, control)
         ]
     name = verdict.against
-    return judge(pair[0], {name: pair[1]}, validation={name: 1.0}, teacher=None, margin=plan.margin)
+    judged = judge(pair[0], {name: pair[1]}, validation={name: 1.0}, teacher=None, margin=plan.margin)
+    return correct_for_many([*others, judged])[-1]
 
 
 def _correct(data: Data, one: Trained, trace: Trace, path: Path) -> Any:
@@ -131,6 +138,8 @@ def _correct(data: Data, one: Trained, trace: Trace, path: Path) -> Any:
     return (logits.argmax(1) == data.test.labels.cpu().numpy()).astype(np.float64)
 
 
-def _answers_of_file(session: Session, seed: int, data: Data) -> Answers:
-    logits, _ = session.logits_and_probabilities(data.test.inputs.cpu().numpy())
-    return Answers(softmax(logits)[None], (seed,), data.test.labels.cpu().numpy())
+def answers_of_file(session: Session, seed: int, samples: Samples) -> Answers:
+    """Return what an exported file says about samples: its own probabilities, at the temperature inside."""
+    _, probabilities = session.logits_and_probabilities(samples.inputs.cpu().numpy())
+    exact = probabilities.astype(np.float64)
+    return Answers((exact / exact.sum(1, keepdims=True))[None], (seed,), samples.labels.cpu().numpy())

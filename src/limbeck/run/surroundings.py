@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("limbeck", "torch", "accelerate", "numpy", "scikit-learn", "onnx", "onnxruntime")
+PACKAGES = ("torch", "accelerate", "numpy", "scikit-learn", "onnx", "onnxruntime")
 
 
 def environment(device: torch.device) -> dict[str, Any]:

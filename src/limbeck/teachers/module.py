@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 
 from limbeck.models.adapt import Adapted
@@ -18,11 +20,11 @@ class ModuleTeacher(Teacher):
     def __init__(self, model: Adapted) -> None:
         self.model = model.eval().requires_grad_(False)
         self.classes = model.classes
-        self.fingerprint = checksum(model.net)
+        self.fingerprint = fingerprint(model)
 
     def current_fingerprint(self) -> str:
-        """Return the SHA-256 of the weights and buffers as they are now."""
-        return checksum(self.model.net)
+        """Return the fingerprint of the model as it is now."""
+        return fingerprint(self.model)
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Knowledge:
@@ -30,3 +32,10 @@ class ModuleTeacher(Teacher):
         self.model.eval()
         self.asked += len(batch.inputs)
         return Knowledge(logits=self.model(batch.inputs).logits)
+
+
+def fingerprint(model: Adapted) -> str:
+    """Return a SHA-256 (hex) of what decides a model's answers: weights, buffers, modules and normalisation."""
+    normalise = model.normalise
+    before = normalise and [normalise.mean.tolist(), normalise.std.tolist()]
+    return hashlib.sha256(f"{checksum(model.net)}|{model.net!r}|{before}".encode()).hexdigest()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from limbeck.data.samples import Samples
@@ -68,7 +69,8 @@ class Budget:
 class Progress:
     """Where a fit is; everything here is JSON and goes into the checkpoint.
 
-    best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where.
+    best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
+    loss and parts over the steps of an epoch that is not finished.
     """
 
     step: int = 0
@@ -78,6 +80,7 @@ class Progress:
     best_epoch: int = 0
     improved_epoch: int = 0
     seconds: float = 0.0
+    sums: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -97,14 +100,14 @@ def fit(
 ) -> Progress:
     """Train a model in place and leave it with its best weights, by accuracy on the validation rows.
 
-    Ties, and differences of a single validation row, go to the later epoch; without validation rows the last epoch
-    is kept. checkpoint: a file that is
+    Ties, and differences of a single validation row, go to the later epoch; without validation rows the last
+    epoch is kept. checkpoint: a file that is
     written every few seconds and from which an interrupted fit goes on to the same result (on a CPU).
     Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError when the
     loss is not finite.
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
-    accelerator = Accelerator(cpu=device is None or device.type == "cpu")
+    accelerator = _accelerator(device or torch.device("cpu"))
     lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.inputs.device))
     torch.manual_seed(seed)
     work = _prepare(model, objective, lesson, teacher, accelerator.device) * settings.batch_size
@@ -116,32 +119,33 @@ def fit(
         best, progress = found[0], Progress(**found[1])
     started, saved = time.monotonic() - progress.seconds, time.monotonic()
     last = min(budget.steps, budget.stop_at or budget.steps)
+    sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
+    model.train()
     with fitting_threads(work, accelerator.device):
-        while progress.step < last and not _out_of_patience(progress, settings):
-            model.train()
-            steps = range(progress.step, min(progress.step + budget.per_epoch, last))
-            sums = torch.zeros(1 + len(objective.names), device=accelerator.device)
-            for step in steps:
-                batch = _batch(lesson, order, step, settings.batch_size)
-                knowledge = teacher(batch) if teacher is not None else Knowledge()
-                loss, parts = objective(prepared(batch.inputs), knowledge, batch)
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(settings, step, budget.steps)
-                optimizer.zero_grad(set_to_none=True)
-                accelerator.backward(loss)
-                optimizer.step()
-                sums += torch.stack([loss.detach(), *parts.values()])
-            progress.step, progress.epoch = steps[-1] + 1, progress.epoch + 1
-            progress.seconds = time.monotonic() - started
-            record = _record(name, seed, progress, budget, objective.names, sums / len(steps), model, lesson, settings)
-            progress.history.append(asdict(record))
-            if _is_best(progress, record.accuracy, len(lesson.validation)):
-                best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
-            for observer in observers:
-                observer(record)
+        for step in range(progress.step, last):
+            if _out_of_patience(progress, settings):
+                break
+            batch = _batch(lesson, order, step, settings.batch_size)
+            knowledge = teacher(batch) if teacher is not None else Knowledge()
+            loss, parts = objective(prepared(batch.inputs), knowledge, batch)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, step, budget.steps)
+            optimizer.zero_grad(set_to_none=True)
+            accelerator.backward(loss)
+            optimizer.step()
+            sums += torch.stack([loss.detach(), *parts.values()])
+            progress.step, progress.seconds = step + 1, time.monotonic() - started
+            if progress.step % budget.per_epoch == 0 or progress.step == last:
+                means = sums / (step % budget.per_epoch + 1)
+                if _end_epoch(name, seed, progress, budget, objective.names, means, model, lesson, settings, observers):
+                    best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
+                sums.zero_()
+                model.train()
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                progress.sums = sums.tolist()
                 save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
                 saved = time.monotonic()
+    progress.sums = []
     model.net.load_state_dict(best)
     model.eval()
     return progress
@@ -168,6 +172,34 @@ def accuracy(model: Adapted, samples: Samples, rows: Tensor, labels: Tensor) -> 
         return None
     hits = predict(model, samples, rows).argmax(1) == labels.cpu()[rows.cpu()]
     return float(hits.double().mean())
+
+
+def _accelerator(device: torch.device) -> Accelerator:
+    """Return Accelerate's handle for a device; it keeps one device for a process, so another one starts it anew."""
+    if AcceleratorState._shared_state and AcceleratorState().device.type != device.type:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device.type == "cpu")
+
+
+def _end_epoch(
+    name: str,
+    seed: int,
+    progress: Progress,
+    budget: Budget,
+    names: Sequence[str],
+    means: Tensor,
+    model: Adapted,
+    lesson: Lesson,
+    settings: Settings,
+    observers: Sequence[Observer],
+) -> bool:
+    """Validate, note the epoch and tell the observers; return whether its weights are the best so far."""
+    progress.epoch += 1
+    record = _record(name, seed, progress, budget, names, means, model, lesson, settings)
+    progress.history.append(asdict(record))
+    for observer in observers:
+        observer(record)
+    return _is_best(progress, record.accuracy, len(lesson.validation))
 
 
 def _prepare(

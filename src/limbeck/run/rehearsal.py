@@ -1,0 +1,82 @@
+"""One step of everything on copies, so that what cannot work fails before a folder is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import ModelError, UserError
+from limbeck.models.adapt import Adapted
+from limbeck.objectives.base import Context
+from limbeck.run.fits import objective_of
+from limbeck.run.plan import Plan, StagePlan
+from limbeck.teachers.module import ModuleTeacher
+from limbeck.types import Batch, Knowledge
+
+Answer = TypeVar("Answer")
+
+MOST_SAMPLES = 4
+
+
+def rehearse(plan: Plan) -> None:
+    """Let teacher and student answer for a few samples, and take the gradient of every stage's objective.
+
+    Raises the UserError of what does not fit: shapes, classes, views, terms without a teacher, a student that cannot
+    be trained.
+    """
+    labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    train = plan.data.train
+    rows = torch.cat([train[labels[train] >= 0], train[labels[train] < 0]])[:MOST_SAMPLES]
+    for views in (plan.views, plan.teacher.views if plan.teacher else None):
+        plan.data.pool.batch(rows, view=torch.ones_like(rows), views=views)
+    batch = plan.data.pool.batch(rows, labels=labels)
+    knowledge, provides = _teacher_says(plan, batch)
+    for stage in plan.stages:
+        stage.objective.check(provides)
+        _take_a_step(plan, stage, batch, knowledge)
+
+
+def _teacher_says(plan: Plan, batch: Batch) -> tuple[Knowledge, frozenset[str]]:
+    if plan.teacher is None:
+        return Knowledge(), frozenset()
+    teacher = plan.model(plan.teacher.model, plan.seeds[0]).eval()
+    with torch.no_grad():
+        return Knowledge(logits=_try("teacher", teacher, batch.inputs)), ModuleTeacher.provides
+
+
+def _take_a_step(plan: Plan, stage: StagePlan, batch: Batch, knowledge: Knowledge) -> None:
+    """Take the gradient of a stage's objective in training mode, on as many samples as a step has, at most four."""
+    count = stage.settings.batch_size
+    few = Batch(batch.inputs[:count], None if batch.labels is None else batch.labels[:count])
+    said = Knowledge(logits=None if knowledge.logits is None else knowledge.logits[:count])
+    student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student")
+    if not any(parameter.requires_grad for parameter in student.parameters()):
+        raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
+    _try("student", student.eval(), few.inputs)
+    outputs = _reporting("student", few.inputs, lambda: student.train()(few.inputs))
+    objective.prepare(outputs, said, Context(student=student, samples=len(plan.data.pool)))
+    loss, _ = objective(outputs, said, few)
+    if not outputs.logits.requires_grad:
+        raise ModelError("The student's logits have no gradient: its forward detaches them or runs without gradients.")
+    _reporting("student", few.inputs, loss.backward)
+
+
+def _try(name: str, model: Adapted, inputs: Tensor) -> Tensor:
+    logits: Tensor = _reporting(name, inputs, lambda: model(inputs)).logits
+    return logits
+
+
+def _reporting(name: str, inputs: Tensor, act: Callable[[], Answer]) -> Answer:
+    """Do something with a foreign model; what it raises becomes a sentence."""
+    try:
+        return act()
+    except UserError:
+        raise
+    except Exception as error:  # a foreign module may raise anything
+        first = str(error).splitlines()[0] if str(error) else "no message"
+        raise UserError(
+            f"The {name} cannot take this data, a batch of shape {list(inputs.shape)}: {type(error).__name__}: {first}."
+        ) from error

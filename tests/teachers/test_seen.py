@@ -1,0 +1,58 @@
+"""A teacher of an earlier run must not have been trained on this run's test samples."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from limbeck.data.dataset import Data
+from limbeck.errors import DataError
+from limbeck.recipe.load import parse_recipe
+from limbeck.run.plan import plan_from_recipe
+from limbeck.teachers.seen import SEEN, check_unseen, copy_seen, save_seen
+
+RECIPE = """
+data: {{source: digits, split_seed: {seed}}}
+teacher: {{source: "run:{run}"}}
+student: {{model: linear}}
+objective: [soft_labels]
+"""
+
+
+def open_plan(run: Path, seed: int) -> Any:
+    return plan_from_recipe(parse_recipe(RECIPE.format(run=run, seed=seed)))
+
+
+def test_a_run_with_another_split_is_refused(finished_run: Path, tmp_path: Path) -> None:
+    assert (finished_run / "teacher" / SEEN).is_file()
+    open_plan(finished_run, 0)
+    with pytest.raises(DataError, match=r"was trained on \d+ of this run's 359 test samples"):
+        open_plan(finished_run, 1)
+    shutil.copytree(finished_run, tmp_path / "old")
+    (tmp_path / "old" / "teacher" / SEEN).unlink()
+    open_plan(tmp_path / "old", 1)  # a run that kept no record cannot tell
+
+
+def test_only_the_rows_that_were_shown_count(tmp_path: Path) -> None:
+    one, other = Data.open("digits"), Data.open("digits", split_seed=1)
+    known = torch.isin(one.pool.keys, other.test.keys)
+    save_seen(tmp_path, one, torch.nonzero(~known).flatten())
+    check_unseen(tmp_path, other)
+    save_seen(tmp_path, one, torch.nonzero(known).flatten()[:3])
+    with pytest.raises(DataError, match="trained on 3 of this run's"):
+        check_unseen(tmp_path, other)
+
+
+def test_another_source_may_have_the_same_ids(tmp_path: Path) -> None:
+    data = Data.open("digits")
+    save_seen(tmp_path, data, torch.arange(5))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    copy_seen(tmp_path, tmp_path / "a")
+    assert (tmp_path / "a" / SEEN).read_bytes() == (tmp_path / SEEN).read_bytes()
+    copy_seen(tmp_path / "b", tmp_path / "a")
+    assert (tmp_path / "a" / SEEN).is_file()
