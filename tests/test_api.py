@@ -243,7 +243,7 @@ def test_convolutions_on_vectors(vectors):
 MODES = ("RGB", "L", "CMYK", "P", "RGBA", "LA", "1", "I;16")
 
 
-def awkward(folder: Path, count: int = 60) -> list[Path]:
+def awkward(folder: Path, count: int = 300) -> list[Path]:
     """Write pictures of two classes in every mode, size and orientation; the last is broken."""
     random = np.random.default_rng(0)
     for number in range(count):
@@ -294,6 +294,6 @@ def test_own_model_and_awkward_pictures(call, resize):
     with torch.no_grad():
         logits = result.student(inputs).logits
     wanted = torch.softmax(logits / result.report["models"]["student"]["temperature"], 1)
-    assert len(lines) == len(files) == 60
+    assert len(lines) == len(files) == 300
     assert [line["class"] for line in lines] == [data.classes[column] for column in wanted.argmax(1).tolist()]
     assert [line["probability"] for line in lines] == pytest.approx(wanted.max(1).values.tolist(), abs=1e-4)

@@ -28,6 +28,7 @@ ORDER = (
     {"report"},
     {"recipe"},
     {"run"},
+    {"preflight"},
     {"cli"},
     {"api"},
     {"__main__", "__init__"},

@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from limbeck.api import distill, run_recipe
+    from limbeck.api import check, distill, run_recipe
     from limbeck.data.contents import ReadOptions
     from limbeck.data.dataset import Data
     from limbeck.data.views import Flip, PerSample, Shift
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from limbeck.objectives.base import Term
     from limbeck.objectives.objective import Objective
+    from limbeck.preflight.finding import Finding
     from limbeck.run.result import Result, load
     from limbeck.train.settings import Settings
     from limbeck.types import Batch, Knowledge, Outputs
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "limbeck.api": ("distill", "run_recipe"),
+    "limbeck.api": ("check", "distill", "run_recipe"),
     "limbeck.data.contents": ("ReadOptions",),
     "limbeck.data.dataset": ("Data",),
     "limbeck.data.views": ("Flip", "PerSample", "Shift"),
@@ -52,6 +53,7 @@ _HOMES = {
     ),
     "limbeck.objectives.base": ("Term",),
     "limbeck.objectives.objective": ("Objective",),
+    "limbeck.preflight.finding": ("Finding",),
     "limbeck.run.result": ("Result", "load"),
     "limbeck.train.settings": ("Settings",),
     "limbeck.types": ("Batch", "Knowledge", "Outputs"),
@@ -63,6 +65,7 @@ __all__ = [
     "Data",
     "EntropyPenalty",
     "Failure",
+    "Finding",
     "Flip",
     "Knowledge",
     "LimbeckError",
@@ -79,6 +82,7 @@ __all__ = [
     "Term",
     "UserError",
     "WeightPenalty",
+    "check",
     "distill",
     "load",
     "predict",

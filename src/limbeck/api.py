@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import yaml
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -22,6 +23,8 @@ from limbeck.models.adapt import Normalise
 from limbeck.models.weights import checksum, load_weights
 from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
+from limbeck.preflight.checks import preflight
+from limbeck.preflight.finding import Finding
 from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
 from limbeck.recipe.model import Name, TrainSection
@@ -84,28 +87,94 @@ def distill(
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
-    views_plan = views_of(augment, seed, views)
-    settings = _settings(train, epochs, seeds, name)
+    shown = views_of(augment, seed, views)
+    box = _black_box(teacher, teacher_normalise, data, shown)
+    plan = _plan(
+        data,
+        _student_plan(student, _normaliser(student_normalise, data)),
+        None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
+        objective,
+        _settings(train, epochs, seeds, name),
+        tuple(range(seed, seed + seeds)),
+        labels_per_class,
+        shown,
+        controls,
+        box,
+    )
+    plan = replace(plan, name=name, margin=margin, onnx=export)
+    return _carry_out(_described(plan), out, resume, force, device, progress)
+
+
+def check(
+    teacher: nn.Module | str | Path | None,
+    student: Build,
+    data: Data,
+    *,
+    objective: Objective | None = None,
+    epochs: int | None = None,
+    train: Settings | None = None,
+    seeds: int = 5,
+    seed: int = 0,
+    labels_per_class: int | None = None,
+    augment: Sequence[Transform] = (),
+    views: int | Literal["fresh"] = "fresh",
+    controls: Sequence[str] | None = None,
+    teacher_normalise: Normalisation = "none",
+    student_normalise: Normalisation = "data",
+    device: str = "auto",
+) -> list[Finding]:
+    """Say what is wrong with a distillation before it is run, the worst first; the arguments are those of `distill`.
+
+    Each finding has a level ("fault", "warning", "note"), a name and a sentence. Nothing is written, teacher and
+    student stay as they are, and labels of test samples are not read. Raises UserError where not even a plan can
+    be made.
+    """
+    with torch.random.fork_rng():
+        shown = views_of(augment, seed, views)
+        box = _black_box(teacher, teacher_normalise, data, shown)
+        plan = _plan(
+            data,
+            _student_plan(student, _normaliser(student_normalise, data)),
+            None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
+            objective,
+            _settings(train, epochs, seeds, "check"),
+            tuple(range(seed, seed + seeds)),
+            labels_per_class,
+            shown,
+            controls,
+            box,
+        )
+    return preflight(plan, pick_device(device))
+
+
+def _plan(
+    data: Data,
+    student: ModelPlan,
+    teacher: TeacherPlan | None,
+    objective: Objective | None,
+    settings: Settings,
+    seeds: tuple[int, ...],
+    labels_per_class: int | None,
+    views: Views | None,
+    controls: Sequence[str] | None,
+    black_box: BlackBox | None,
+) -> Plan:
     objective = objective or Objective([(0.9, SoftLabels()), (0.1, CrossEntropy())])
     stages = (StagePlan("student", "scratch", objective, settings),)
     chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
-    box = _black_box(teacher, teacher_normalise, data, views_plan)
-    plan = Plan(
-        name=name,
-        seeds=tuple(range(seed, seed + seeds)),
+    return Plan(
+        name="check",
+        seeds=seeds,
         data=data,
-        student=_student_plan(student, _normaliser(student_normalise, data)),
+        student=student,
         stages=stages,
-        teacher=None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
+        teacher=teacher,
         controls=chosen,
         labels_per_class=labels_per_class,
-        views=views_plan,
-        margin=margin,
-        onnx=export,
+        views=views,
         notes=notes,
-        black_box=box,
+        black_box=black_box,
     )
-    return _carry_out(_described(plan), out, resume, force, device, progress)
 
 
 def run_recipe(

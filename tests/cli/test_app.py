@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("demo", "run", "init", "evaluate", "export", "predict", "report", "methods", "models")
+COMMANDS = ("demo", "run", "init", "evaluate", "export", "predict", "report", "methods", "models", "check", "schema")
 QUICK = (
     "--set", "seeds=1", "--set", "export.onnx=false", "--set", "student.train.steps=5",
     "--set", "teacher.train.steps=5", "--set", "controls=[labels]",
@@ -152,19 +152,22 @@ def test_init_writes_a_recipe_that_parses(call, workplace):
     assert call("init", "my photos", "--force").code == 0
 
 
-def test_command_in_the_first_comment_of_a_new_recipe_runs(call, workplace):
-    for number in range(8):
-        picture = np.random.default_rng(number).integers(0, 256, (9, 9), dtype=np.uint8)
-        (workplace / "photos" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(workplace / "photos" / "ab"[number % 2] / f"{number}.png")
-    call("init", "photos")
-    comments = [line.removeprefix("#") for line in Path("photos.yaml").read_text().splitlines() if line[0:1] == "#"]
-    command = shlex.split("\n".join(comments[1:]))
+def test_command_in_the_first_comment_is_a_quick_run_elsewhere(call, workplace, monkeypatch):
+    for name in ("cat", "dog"):
+        (workplace / "photos" / name).mkdir(parents=True)
+        Image.new("L", (16, 16)).save(workplace / "photos" / name / "1.png")
+    call("init", "photos", "--out", "my photos.yaml")
+    lines = Path("my photos.yaml").read_text().splitlines()
+    comment = " ".join(line.removeprefix("#").removesuffix("\\") for line in lines[1:] if line.startswith("#"))
+    command = shlex.split(comment)
+    started = []
+    monkeypatch.setattr("limbeck.cli.app._run", lambda *given, **named: started.append(given))
 
     assert command[0] == "limbeck"
-    assert command[-3:] == ["--out", "runs/check", "--force"]
-    quick = ["--set", "export.onnx=false"]
-    assert [call(*command[1:], *quick).out for _ in range(2)] == ["runs/check/report.html\n"] * 2
+    assert call(*command[1:]).code == 0
+    ((recipe, out, resume, force, *_),) = started
+    assert (recipe.seeds, recipe.teacher.train.epochs, recipe.student.train.epochs) == (1, 1, 1)
+    assert (out, resume, force) == (Path("runs/check"), False, True)
 
 
 def test_evaluate_repeats_the_reports_figures(call, finished_run, workplace):

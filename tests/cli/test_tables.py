@@ -34,7 +34,7 @@ def printed(shown: RenderableType, width: int) -> str:
 
 
 def head(text: str) -> str:
-    return " ".join(next(line for line in text.splitlines() if line.startswith(("model", "run"))).split())
+    return " ".join(next(line for line in text.splitlines() if line.startswith(("model ", "run "))).split())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -137,6 +138,24 @@ def run(
     _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json, is_demo=False)
 
 
+@app.command(epilog="Example: limbeck check photos.yaml && limbeck run photos.yaml")
+def check(
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe.")], set_: Set = None, as_json: Json = False
+) -> None:
+    """Find out what is wrong with a recipe before it is run; exit code 2 where there is a fault."""
+    from limbeck.cli.tables import findings_table
+    from limbeck.preflight.checks import preflight
+    from limbeck.preflight.finding import has_fault
+    from limbeck.recipe.load import load_recipe
+    from limbeck.run.device import pick_device
+    from limbeck.run.plan import plan_from_recipe
+
+    found = preflight(plan_from_recipe(load_recipe(recipe, set_ or [])), pick_device())
+    _print([asdict(finding) for finding in found], as_json, findings_table)
+    if has_fault(found):
+        raise typer.Exit(UserError.exit_code)
+
+
 @app.command(epilog="Example: limbeck init photos/ && limbeck run photos.yaml")
 def init(
     folder: Annotated[Path, typer.Argument(help="A folder with one folder of pictures for each class.")],
@@ -223,6 +242,14 @@ def models(as_json: Json = False) -> None:
     from limbeck.recipe.listing import architectures
 
     _print(architectures(), as_json, listing_table)
+
+
+@app.command(epilog="Example: limbeck schema > limbeck.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of a recipe, for editors."""
+    from limbeck.recipe.model import Recipe
+
+    print(json.dumps(Recipe.model_json_schema(), indent=2))
 
 
 def _run(

@@ -66,6 +66,19 @@ def listing_table(rows: list[dict[str, str]]) -> Table:
     return table
 
 
+def findings_table(findings: list[dict[str, str]]) -> Table:
+    """Return what preflight found, the worst first."""
+    colours = {"fault": "bold red", "warning": "yellow", "note": "dim"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("level", no_wrap=True)
+    table.add_column("check", no_wrap=True)
+    table.add_column("what was found")
+    for finding in findings:
+        level = finding["level"]
+        table.add_row(f"[{colours[level]}]{level}[/]", escape(finding["name"]), escape(finding["sentence"]))
+    return table
+
+
 def _samples(found: Mapping[str, Mapping[str, Any]]) -> str:
     counts = {metrics["samples"] for metrics in found.values() if "samples" in metrics}
     return f", on {counts.pop():,} test samples" if len(counts) == 1 else ""

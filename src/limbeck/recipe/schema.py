@@ -11,7 +11,9 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, create_model, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, create_model, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 SHAPE_ARGUMENTS = frozenset({"self", "shape", "classes", "return"})
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # of a constructor that is inherited
@@ -36,6 +38,17 @@ class Choice(Strict):
         if len(given) != 1:
             raise ValueError(f"expected exactly one of {', '.join(cls.model_fields)}")
         return {name: {} if options is None else options for name, options in given.items()}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return a JSON Schema that takes a bare name, or an object with exactly one."""
+        reference = handler(core)
+        found = handler.resolve_ref_schema(reference)
+        chosen = {**found, "minProperties": 1, "maxProperties": 1}
+        described: dict[str, Any] = {key: chosen.pop(key) for key in ("title", "description") if key in chosen}
+        found.clear()
+        found.update({**described, "anyOf": [{"type": "string", "enum": list(cls.model_fields)}, chosen]})
+        return reference
 
     @property
     def name(self) -> str:

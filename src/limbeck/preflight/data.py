@@ -1,0 +1,71 @@
+"""Is the data itself sound? Splits of a sensible size, classes with samples, inputs that vary."""
+
+from __future__ import annotations
+
+import torch
+
+from limbeck.preflight.finding import Finding
+from limbeck.preflight.subject import Subject
+
+LOPSIDED = 20
+FEW = 5
+SOME, MANY = 0.01, 0.5
+
+
+def check_splits(subject: Subject) -> list[Finding]:
+    """Say how large the splits are, named `splits`; a warning where more samples test than train and validate."""
+    data = subject.plan.data
+    train, validation, test = len(data.train), len(data.validation), len(data.test)
+    sentence = f"{train:,} samples train, {validation:,} validate, {test:,} test."
+    if test > train + validation:
+        return [Finding("warning", "splits", f"{sentence} Are the training and the test split exchanged?")]
+    return [Finding("note", "splits", sentence)]
+
+
+def check_classes(subject: Subject) -> list[Finding]:
+    """Count the labels that the student may see in training; findings named `classes`.
+
+    A fault for a class without any. Warnings, where `labels_per_class` does not hide labels anyway: a class with
+    fewer than five, and one with a twentieth of the commonest.
+    """
+    plan = subject.plan
+    visible = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])[plan.data.train]
+    counts = torch.bincount(visible[visible >= 0], minlength=len(plan.data.classes)).tolist()
+    most, least = max(counts), min(counts)
+    rarest = plan.data.classes[counts.index(least)]
+    told = f'{least:,} to {most:,} labelled training samples, "{rarest}" fewest'
+    told = told if least < most else f"{least:,} labelled training samples"
+    sentence = f"Each of {len(counts)} classes has {told}."
+    if least == 0:
+        return [Finding("fault", "classes", f"{sentence} A class without any cannot be learned; is one missing?")]
+    if plan.labels_per_class is None and least < FEW:
+        return [Finding("warning", "classes", f"{sentence} These are very few; add some.")]
+    if plan.labels_per_class is None and most > LOPSIDED * least:
+        return [Finding("warning", "classes", f"{sentence} That is lopsided; look at worst_class_accuracy.")]
+    return [Finding("note", "classes", sentence)]
+
+
+def check_inputs(subject: Subject) -> list[Finding]:
+    """Look for inputs that say nothing, named `inputs`.
+
+    Pictures of a single colour: a warning from 1 % of the training samples on, a fault from half of them. Features
+    that never vary: a note, and a fault where none does.
+    """
+    data = subject.plan.data
+    values = data.pool.inputs[data.train].flatten(1)
+    axis = 1 if data.kind == "image" else 0
+    still = values.amax(axis) == values.amin(axis)
+    count, total = int(still.sum()), len(still)
+    if count == 0:
+        return []
+    if data.kind == "image":
+        sentence = f"{count:,} of {total:,} training pictures have a single colour; were they read well?"
+        level = "fault" if count >= MANY * total else "warning" if count >= SOME * total else "note"
+        return [Finding(level, "inputs", sentence)]  # type: ignore[arg-type]
+    return [
+        Finding(
+            "fault" if count == total else "note",
+            "inputs",
+            f"{count:,} of {total:,} features have the same value in every training sample.",
+        )
+    ]

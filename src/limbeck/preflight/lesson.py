@@ -1,0 +1,114 @@
+"""The student's lesson as the run will give it, on copies. B: samples in the batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import UserError
+from limbeck.models.adapt import Adapted
+from limbeck.objectives.base import Context
+from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.objective import Objective
+from limbeck.preflight.subject import Subject
+from limbeck.run.plan import StagePlan
+from limbeck.teachers.base import Teacher
+from limbeck.teachers.module import ModuleTeacher
+from limbeck.train.loop import Lesson
+from limbeck.train.order import Order
+from limbeck.train.settings import Settings
+from limbeck.types import Batch, Knowledge
+
+
+class Rehearsal:
+    """One fit, played on copies: batches, knowledge and loss as the run has them.
+
+    Raises UserError where the model or a term cannot work with the others.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        model: Adapted,
+        objective: Objective,
+        lesson: Lesson,
+        settings: Settings,
+        *,
+        taught: bool,
+    ) -> None:
+        self.model = copy.deepcopy(model).to(subject.device)
+        self.objective = copy.deepcopy(objective)
+        self.lesson, self.settings = lesson, settings
+        self.teacher: Teacher | None = None
+        if taught and subject.teacher is not None:
+            self.teacher = ModuleTeacher(copy.deepcopy(subject.teacher).to(subject.device))
+        elif taught and subject.plan.black_box is not None:
+            self.teacher = subject.plan.black_box.open(lesson.samples, subject.plan.data.train)
+        self.objective.check(self.teacher.provides if self.teacher else frozenset())
+        self._order = Order(lesson.rows, subject.plan.seeds[0])
+        with sentences_for("student"), torch.no_grad():
+            batch = self.batch(0)
+            outputs = self.model.eval()(batch.inputs)
+            self.objective.prepare(outputs, self.knowledge(batch), Context(self.model, len(lesson.samples)))
+        self.objective.to(subject.device)
+        self.model.train()
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch that the run shows in a step."""
+        rows, showing = self._order.batch(step, self.settings.batch_size)
+        views, device = self.lesson.views, self.lesson.samples.inputs.device
+        view = None if views is None else views.number(showing).to(device)
+        return self.lesson.samples.batch(rows, view=view, views=views, labels=self.lesson.labels)
+
+    def knowledge(self, batch: Batch) -> Knowledge:
+        """Return what the teacher says about a batch."""
+        return self.teacher(batch) if self.teacher is not None else Knowledge()
+
+    @property
+    def recalls(self) -> bool:
+        """Whether the run asks the teacher once for each sample and view, or not at all."""
+        return self.teacher is None or self.lesson.views is None or self.lesson.views.count != "fresh"
+
+    def loss(self, batch: Batch, knowledge: Knowledge) -> Tensor:
+        """Return the loss of a batch, a scalar."""
+        loss: Tensor = self.objective(self.model(batch.inputs), knowledge, batch)[0]
+        return loss
+
+
+def student_rehearsal(subject: Subject, stage: StagePlan) -> Rehearsal:
+    """Return the rehearsal of the student's stage, from the student's starting weights."""
+    assert subject.student is not None
+    labels = subject.plan.data.visible_labels(subject.plan.labels_per_class, subject.plan.seeds[0])
+    rows = subject.plan.data.train
+    rows = rows if stage.objective.uses_unlabelled else rows[labels[rows] >= 0]
+    lesson = Lesson(subject.pool, rows, subject.plan.data.validation, labels, subject.plan.views)
+    taught = bool(stage.objective.needs)
+    return Rehearsal(subject, subject.student, stage.objective, lesson, stage.settings, taught=taught)
+
+
+def teacher_rehearsal(subject: Subject) -> Rehearsal | None:
+    """Return the rehearsal of the teacher's own training; None where it is not trained in the run."""
+    plan = subject.plan.teacher
+    if plan is None or plan.settings is None or subject.teacher is None:
+        return None
+    per_class = None if plan.labels == "all" else subject.plan.labels_per_class
+    labels = subject.plan.data.visible_labels(per_class, subject.plan.seeds[0])
+    rows = subject.plan.data.train
+    lesson = Lesson(subject.pool, rows[labels[rows] >= 0], subject.plan.data.validation, labels, plan.views)
+    return Rehearsal(subject, subject.teacher, Objective([(1.0, CrossEntropy())]), lesson, plan.settings, taught=False)
+
+
+@contextmanager
+def sentences_for(role: str) -> Iterator[None]:
+    """Turn whatever a model of the user's own raises into a UserError with a sentence."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else "no message"
+        raise UserError(f"The {role} cannot be trained: {type(error).__name__}: {reason}.") from error
