@@ -88,7 +88,7 @@ def _default(plan: Plan, resume: bool) -> Path:
             raise FolderError(
                 f"There is no run of this recipe in {RUNS}/ to resume; leave out --resume, or name it with --out."
             )
-        return same[-1]
+        return ([folder for folder in same if not (folder / REPORT).is_file()] or same)[-1]
     return next(folder for folder in taken if not folder.exists())
 
 
