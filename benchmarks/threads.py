@@ -5,6 +5,7 @@ The rule that it judges is `limbeck.train.threads.SMALL_STEP`. Writes a dated pa
 
 from __future__ import annotations
 
+import multiprocessing
 import platform
 import statistics
 import time
@@ -47,37 +48,60 @@ def step_ms(model: Adapted, inputs: torch.Tensor, labels: torch.Tensor) -> float
     return (time.perf_counter() - start) / steps * 1000
 
 
+def ratio(name: str, net: nn.Module, shape: tuple[int, ...], batch: int, threads: int) -> tuple[str, str, str]:
+    """Return the medians with one thread and with all, and one / all with its range, as text."""
+    model, inputs, labels = Adapted(net, classes=10), torch.rand(batch, *shape), torch.randint(0, 10, (batch,))
+    times: dict[int, list[float]] = {1: [], threads: []}
+    for _ in range(ROUNDS + 1):
+        for count, measured in times.items():
+            torch.set_num_threads(count)
+            measured.append(step_ms(model, inputs, labels))
+    one, many = times[1][1:], times[threads][1:]
+    ratios = [a / b for a, b in zip(one, many, strict=True)]
+    middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
+    return f"{statistics.median(one):.2f}", f"{statistics.median(many):.2f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def spin() -> None:
+    """Keep a processor busy until killed."""
+    while True:
+        pass
+
+
+def measure(busy: int, threads: int) -> list[tuple[str, str, str]]:
+    """Return the ratios of every case beside this many other programs that want the processor."""
+    others = [multiprocessing.Process(target=spin, daemon=True) for _ in range(busy)]
+    for other in others:
+        other.start()
+    try:
+        return [ratio(*case, threads) for case in CASES]
+    finally:
+        for other in others:
+            other.kill()
+
+
 def main() -> None:
-    """Time every case with one thread and with all, in turn, and write the page."""
+    """Time every case on a quiet and on a busy machine and write the page."""
     threads, today = torch.get_num_threads(), datetime.now(UTC).date().isoformat()
+    quiet, busy = measure(0, threads), measure(threads, threads)
     lines = [
         f"# One thread against {threads} for a training step, {today}", "",
         f"`python benchmarks/threads.py`; {platform.machine()}, {threads} threads; limbeck {limbeck.__version__}, "
-        f"python {platform.python_version()}, torch {torch.__version__}. Medians of {ROUNDS} rounds in turn; ratio = one "
-        f"thread / {threads} threads, with its range; below 1 one thread is faster. The rule uses one thread below "
-        f"{SMALL_STEP:,} multiply-adds of a forward pass.", "",
-        f"| model | batch | multiply-adds | 1 thread, ms | {threads} threads, ms | ratio | rule |",
-        "|---|---:|---:|---:|---:|---:|---|",
+        f"python {platform.python_version()}, torch {torch.__version__}. Medians of {ROUNDS} rounds in turn, ms a step. "
+        f"Ratio = one thread / {threads} threads with its range: below 1 one thread is faster. Busy: beside {threads} "
+        f"processes that do nothing but spin. The rule uses one thread below {SMALL_STEP:,} multiply-adds of a forward "
+        f"pass.", "",
+        f"| model | batch | multiply-adds | quiet: 1 | quiet: {threads} | ratio | busy: 1 | busy: {threads} | ratio |"
+        " rule |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]  # fmt: skip
-    for name, net, shape, batch in CASES:
-        model, inputs, labels = Adapted(net, classes=10), torch.rand(batch, *shape), torch.randint(0, 10, (batch,))
-        work = multiply_adds(model, inputs) * batch
-        times: dict[int, list[float]] = {1: [], threads: []}
-        for _ in range(ROUNDS + 1):
-            for count, measured in times.items():
-                torch.set_num_threads(count)
-                measured.append(step_ms(model, inputs, labels))
-        one, many = times[1][1:], times[threads][1:]
-        ratios = [a / b for a, b in zip(one, many, strict=True)]
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        lines.append(
-            f"| {name}, {shape[1]} x {shape[2]} | {batch} | {work:,} | {statistics.median(one):.2f} | "
-            f"{statistics.median(many):.2f} | {ratio} | {'one' if work < SMALL_STEP else 'all'} |"
-        )
-        print(lines[-1], flush=True)
+    for (name, net, shape, batch), calm, crowded in zip(CASES, quiet, busy, strict=True):
+        work = multiply_adds(Adapted(net, classes=10), torch.rand(1, *shape)) * batch
+        cells = [f"{name}, {shape[1]} x {shape[2]}", str(batch), f"{work:,}", *calm, *crowded]
+        lines.append(f"| {' | '.join([*cells, 'one' if work < SMALL_STEP else 'all'])} |")
     path = RESULTS / f"{today}-threads.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(path)
+    print("\n".join(lines), path, sep="\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from limbeck.models.adapt import Adapted
 
-SMALL_STEP = 16_000_000  # multiply-adds of a forward pass of the whole batch; measured by benchmarks/threads.py
+SMALL_STEP = 32_000_000  # multiply-adds of a forward pass of the whole batch; measured by benchmarks/threads.py
 
 
 def multiply_adds(model: Adapted, inputs: Tensor) -> int:
