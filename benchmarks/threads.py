@@ -87,7 +87,7 @@ def main() -> None:
     lines = [
         f"# One thread against {threads} for a training step, {today}", "",
         f"`python benchmarks/threads.py`; {platform.machine()}, {threads} threads; limbeck {limbeck.__version__}, "
-        f"python {platform.python_version()}, torch {torch.__version__}. Medians of {ROUNDS} rounds in turn, ms a step. "
+        f"python {platform.python_version()}, torch {torch.__version__}. Medians of {ROUNDS} rounds, ms a step. "
         f"Ratio = one thread / {threads} threads with its range: below 1 one thread is faster. Busy: beside {threads} "
         f"processes that do nothing but spin. The rule uses one thread below {SMALL_STEP:,} multiply-adds of a forward "
         f"pass.", "",
