@@ -13,7 +13,7 @@ from limbeck.data.dataset import Data
 from limbeck.errors import DataError
 from limbeck.recipe.load import parse_recipe
 from limbeck.run.plan import plan_from_recipe
-from limbeck.teachers.seen import SEEN, check_unseen, copy_seen, save_seen
+from limbeck.teachers.seen import SEEN, check_unseen, contents, copy_seen, count_seen, save_seen
 
 RECIPE = """
 data: {{source: digits, split_seed: {seed}}}
@@ -39,7 +39,7 @@ def test_a_run_with_another_split_is_refused(finished_run: Path, tmp_path: Path)
 
 def test_only_the_rows_that_were_shown_count(tmp_path: Path) -> None:
     one, other = Data.open("digits"), Data.open("digits", split_seed=1)
-    known = torch.isin(one.pool.keys, other.test.keys)
+    known = torch.isin(contents(one.pool), contents(other.test))
     save_seen(tmp_path, one, torch.nonzero(~known).flatten())
     check_unseen(tmp_path, other)
     save_seen(tmp_path, one, torch.nonzero(known).flatten()[:3])
@@ -47,11 +47,28 @@ def test_only_the_rows_that_were_shown_count(tmp_path: Path) -> None:
         check_unseen(tmp_path, other)
 
 
-def test_another_source_may_have_the_same_ids(tmp_path: Path) -> None:
+def test_the_same_samples_from_another_place_are_the_same(tmp_path: Path) -> None:
     data = Data.open("digits")
-    save_seen(tmp_path, data, torch.arange(5))
+    save_seen(tmp_path, data, data.train)
+    x, y = data.pool.inputs, data.pool.labels
+    other = Data.from_arrays(train=(x[::2], y[::2]), test=(x[1::2], y[1::2]))
+    with pytest.raises(DataError, match="of this run's"):
+        check_unseen(tmp_path, other)
+
+
+def test_a_repeat_within_the_data_is_no_leak(tmp_path: Path) -> None:
+    x = torch.rand(60, 3)
+    data = Data.from_arrays(train=(x, torch.arange(60) % 2), test=(x[:7], torch.arange(7) % 2))
+    save_seen(tmp_path, data, data.train)
+    check_unseen(tmp_path, data)
+
+
+def test_a_record_is_copied_where_there_is_one(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
+    data = Data.open("digits")
+    save_seen(tmp_path, data, torch.arange(5))
+    assert (count_seen(tmp_path), count_seen(tmp_path / "b")) == (5, None)
     copy_seen(tmp_path, tmp_path / "a")
     assert (tmp_path / "a" / SEEN).read_bytes() == (tmp_path / SEEN).read_bytes()
     copy_seen(tmp_path / "b", tmp_path / "a")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from limbeck.data.dataset import Data
+from limbeck.data.hashing import row_hash
+from limbeck.data.samples import Samples
 from limbeck.errors import DataError
 from limbeck.files import write_bytes
 
@@ -17,9 +20,8 @@ SEEN = "seen.safetensors"
 
 
 def save_seen(folder: Path, data: Data, rows: Tensor) -> None:
-    """Write the keys (64-bit hashes of the ids) of the pool's rows that the teacher in a folder has seen."""
-    keys = data.pool.keys.cpu()[rows.cpu()].contiguous()
-    write_bytes(folder / SEEN, save({"keys": keys}, metadata={"source": data.source}))
+    """Write hashes of the contents of the pool's rows (int64) that the teacher in a folder has seen."""
+    write_bytes(folder / SEEN, save({"contents": contents(data.pool, rows)}))
 
 
 def copy_seen(source: Path, folder: Path) -> None:
@@ -33,21 +35,29 @@ def count_seen(folder: Path) -> int | None:
     if not (folder / SEEN).is_file():
         return None
     with safe_open(folder / SEEN, framework="pt") as file:
-        return int(file.get_slice("keys").get_shape()[0])
+        return int(file.get_slice("contents").get_shape()[0])
 
 
 def check_unseen(folder: Path, data: Data) -> None:
     """Raise DataError when the teacher in a folder was trained on samples that this data keeps for the test.
 
-    Only records of the same source tell; ids of another one may be alike without being the same samples.
+    Samples are compared by what is in them, wherever they came from; pictures read at another size are others. What
+    lies in this data's own training pool as well is a repeat within the data, which `Data` has noted already.
     """
     if not (folder / SEEN).is_file():
         return
     with safe_open(folder / SEEN, framework="pt") as file:
-        source, keys = file.metadata()["source"], file.get_tensor("keys")
-    known = int(torch.isin(data.test.keys.cpu(), keys).sum())
-    if source == data.source and known:
+        seen = file.get_tensor("contents")
+    tested, own = contents(data.test), contents(data.pool)
+    known = int((torch.isin(tested, seen) & ~torch.isin(tested, own)).sum())
+    if known:
         raise DataError(
             f"The teacher in {folder} was trained on {known:,} of this run's {len(data.test):,} test samples, so its "
             f"knowledge would leak them. Use the data section and split_seed of the run that the teacher came from."
         )
+
+
+def contents(samples: Samples, rows: Tensor | None = None) -> Tensor:
+    """Return a 64-bit hash of the inputs of each row, int64 [n]; rows: int64 [n], None for all."""
+    inputs = samples.inputs.cpu().numpy() if rows is None else samples.inputs.cpu()[rows.cpu()].numpy()
+    return torch.from_numpy(np.fromiter((int(row_hash(row), 16) for row in inputs), dtype=np.uint64).view(np.int64))
