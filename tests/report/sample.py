@@ -35,6 +35,8 @@ def sample_report(classes: list[str] | None = None, seeds: int = 5) -> dict[str,
         "verdict": verdict,
         "stages": [{"name": "soft", "model": "student", "controls": {"labels": "labels"}, "verdict": verdict}],
         "models": {key: _model(draw, key, seeds) for key in _NAMES},
+        "sweep": None,
+        "variants": [],
         "export": _export(draw, seeds),
         "cost": {
             "teacher_forwards": 51720,

@@ -5,17 +5,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch import nn
 
 from limbeck.objectives import CrossEntropy, SoftLabels, TeacherLabels
 from limbeck.objectives.objective import Objective
-from limbeck.run.chains import count_steps, folder_of, train_chains
+from limbeck.run.chains import folder_of, steps_by_fit, train_chains
 from limbeck.run.jobs import Trained
-from limbeck.run.plan import StagePlan
+from limbeck.run.plan import ModelPlan, StagePlan
 from limbeck.train.loop import Progress
 from limbeck.train.settings import Settings
 
 SOFT = Objective([(0.9, SoftLabels()), (0.1, CrossEntropy())])
 HARD = Objective([(0.9, TeacherLabels()), (0.1, CrossEntropy())])
+STUDENT_PLAN = ModelPlan(nn.Identity, {"mlp": {}}, "mlp", None)
 PLAIN = Objective([(1.0, CrossEntropy())])
 
 
@@ -37,7 +39,7 @@ class Workshop:
 
     def __init__(self, stages: tuple[StagePlan, ...], steps: dict[str, int] | None = None) -> None:
         controls = ("labels", "teacher_labels", "self_training")
-        self.plan: Any = SimpleNamespace(stages=stages, seeds=(0, 1), controls=controls)
+        self.plan: Any = SimpleNamespace(stages=stages, seeds=(0, 1), controls=controls, student=STUDENT_PLAN)
         self.folder = Path("run")
         self.steps = steps or {}
         self.calls: list[tuple[str, str, int]] = []
@@ -65,7 +67,10 @@ def test_controls_that_two_branches_share_are_trained_once() -> None:
     assert chains.of("soft", "student") != chains.of("hard", "student")
     assert chains.of("soft-tuned", "student") != chains.of("hard-tuned", "student")
     assert len(workshop.calls) == 2 * (4 + 3 + 3)
-    assert count_steps(workshop.plan, dict.fromkeys(("hard", "hard-tuned", "soft", "soft-tuned"), 10)) == 200
+    assert (
+        sum(steps_by_fit(workshop.plan, dict.fromkeys(("hard", "hard-tuned", "soft", "soft-tuned"), 10)).values())
+        == 200
+    )
 
 
 def test_every_fit_starts_from_its_own_chain() -> None:

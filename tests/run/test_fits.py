@@ -14,7 +14,7 @@ from limbeck.models.linear import Linear
 from limbeck.models.weights import checksum, read_card
 from limbeck.objectives import CrossEntropy, SoftLabels, WeightPenalty
 from limbeck.objectives.objective import Objective
-from limbeck.run.fits import Workshop, best_seed, objective_of
+from limbeck.run.fits import Workshop, best_seed, objective_of, open_workshop
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import ModelPlan, Plan, StagePlan
 from limbeck.run.watch import Silent
@@ -40,7 +40,7 @@ def workshop(folder: Path, watcher: Any = None, **changes: Any) -> Workshop:
     data = Data.from_arrays((x, (x[:, 0] > 0).long()))
     student = ModelPlan(lambda: Linear((3,), 2), {"linear": {}}, "linear", None)
     plan = Plan("p", (0, 1), data, student, (stage(PLAIN),), **{"controls": ("labels",), **changes})
-    return Workshop(plan, folder, watcher or Silent(), torch.device("cpu"))
+    return open_workshop(plan, folder, watcher or Silent(), torch.device("cpu"))
 
 
 def test_a_control_has_the_terms_without_a_teacher() -> None:

@@ -202,7 +202,7 @@ def state_of(folder: Path) -> dict[str, tuple[int, int]]:
 def test_resuming_a_finished_run_changes_nothing(branches: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _ = branches
     before = state_of(folder)
-    monkeypatch.setattr(pipeline, "train_chains", lambda *_: pytest.fail("it trained again"))
+    monkeypatch.setattr(pipeline, "train_points", lambda *_: pytest.fail("it trained again"))
     assert pipeline.run(plan_of(BRANCHES), out=folder, resume=True) == folder
     with pytest.raises(FolderError, match="exists already"):
         pipeline.run(plan_of(BRANCHES), out=folder)

@@ -276,8 +276,10 @@ def _run(
 
 def _sum_up(report: dict[str, Any]) -> None:
     """Print figures, verdict and notes of a run to stderr."""
-    from limbeck.cli.tables import report_table
+    from limbeck.cli.tables import report_table, sweep_table
 
+    if report["variants"]:
+        console.print(sweep_table(report))
     console.print(report_table(report))
     verdict = report["verdict"]
     sentences = []

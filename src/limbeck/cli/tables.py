@@ -26,6 +26,19 @@ def report_table(report: Mapping[str, Any]) -> Narrowing:
     return Narrowing(columns, rows, spare=("steps", "bytes", "params", "95 %"))
 
 
+def sweep_table(report: Mapping[str, Any]) -> Narrowing:
+    """Return the variants of a sweep, the chosen one marked."""
+    rows = []
+    for variant in report["variants"]:
+        verdict, accuracy = variant["verdict"], variant["metrics"]["accuracy"]
+        gain = ["-", "no controls"] if verdict is None else [f"{verdict['gain'] * 100:+.1f}", verdict["outcome"]]
+        chosen = "chosen" if variant["chosen"] else ""
+        figures = [f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), f"{variant['validation_accuracy']:.1%}"]
+        rows.append([variant["title"], *figures, *gain, chosen])
+    columns = ("variant", "accuracy", "95 %", "validation", "gain", "verdict", "")
+    return Narrowing(columns, rows, spare=("95 %", "validation", "gain"))
+
+
 def metrics_table(found: Mapping[str, Mapping[str, Any]]) -> Group:
     """Return the main metrics of some models, below a line that says whose they are."""
     rows = []

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from limbeck.errors import RecipeError, did_you_mean
 from limbeck.recipe.mistakes import Place, dotted, sentences
 from limbeck.recipe.model import Recipe
+from limbeck.recipe.setting import set_value
+from limbeck.recipe.sweep import variants_of
 
 LARGEST = 10_000  # values in a recipe, each alias counted wherever it is used
 
@@ -34,7 +36,7 @@ def parse_recipe(text: str, overrides: Sequence[str] = (), *, source: str = "rec
     """Turn YAML text into a recipe. Raises RecipeError with every mistake."""
     content, lines, mistakes = _read_yaml(text, source)
     for override in overrides:
-        if sentence := _apply(content, override):
+        if sentence := _override(content, override):
             mistakes.append(sentence)
     try:
         recipe: Recipe | None = Recipe.model_validate(content)
@@ -43,6 +45,8 @@ def parse_recipe(text: str, overrides: Sequence[str] = (), *, source: str = "rec
         mistakes += sentences(error.errors(), lines)
     if mistakes or recipe is None:
         raise RecipeError(mistakes, source)
+    if recipe.sweep is not None:
+        variants_of(recipe, source)
     return recipe
 
 
@@ -110,63 +114,14 @@ def _walk(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Iter
             yield from _walk(value, (*place, number), lines)
 
 
-def _apply(content: dict[str, Any], override: str) -> str | None:
+def _override(content: dict[str, Any], override: str) -> str | None:
     """Apply 'a.b=value' in place; return a sentence when it cannot be done."""
     path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
+    if not equals or not all(path.strip().split(".")):
         return f"--set {override}: expected key.key=value, such as student.train.lr=0.001."
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return f"--set {override}: the value is not YAML."
-    target: Any = content
-    for number, key in enumerate(keys):
-        last = number == len(keys) - 1
-        if isinstance(target, list):
-            found = _named(target, key)
-            if found is None:
-                names = ", ".join(_names(target))
-                return f"--set {override}: {'.'.join(keys[:number])} has no {key!r}; there is {names}."
-            target, place = found
-            if last and place is None:
-                return f"--set {override}: expected a key of {path.strip()} too, such as {path.strip()}.train."
-            if last:
-                target[place] = value
-            elif place is not None:
-                target = _open(target, place)
-        elif last:
-            target[key] = value
-        else:
-            target = _open(target, key)
-        if not isinstance(target, (dict, list)):
-            return f"--set {override}: {'.'.join(keys[: number + 1])} is a value, not a section."
-    return None
-
-
-def _open(section: dict[str, Any], key: str) -> Any:
-    """Return the section under a key, made when missing; a bare name becomes {name: {}}."""
-    inner = section.get(key)
-    if inner is None:
-        section[key] = {}
-    elif isinstance(inner, str):
-        section[key] = {inner: {}}
-    return section[key]
-
-
-def _named(items: list[Any], key: str) -> tuple[dict[str, Any], str | None] | None:
-    """Find the list item of a name: a term {soft_labels: {...}}, or a stage {name: ...}."""
-    for number, item in enumerate(items):
-        if item == key:
-            items[number] = {key: {}}
-            return items[number], key
-        if isinstance(item, dict) and key in item and len(item) == 1:
-            return item, key
-        if isinstance(item, dict) and item.get("name") == key:
-            return item, None
-    return None
-
-
-def _names(items: list[Any]) -> Iterator[str]:
-    for item in items:
-        yield str(item.get("name", next(iter(item), "?")) if isinstance(item, dict) else item)
+    problem = set_value(content, path.strip(), value)
+    return problem and f"--set {override}: {problem}"

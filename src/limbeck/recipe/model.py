@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,8 @@ MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models
 TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
 TRANSFORMS = {"shift": Shift, "flip": Flip}
 BLACK_BOXES = ("onnx:", "labels:")
+SWEPT = ("objective", "stages", "student")
+MOST_VARIANTS = 256
 CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
 
 ModelChoice: Any = choice_of("Model", sorted(MODELS.items()))
@@ -199,6 +202,21 @@ class Recipe(Strict):
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
     evaluate: tuple[Literal["calibration", "agreement"], ...] = ("calibration", "agreement")
     export: ExportSection = ExportSection()
+    sweep: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _sweep_of_what_can_be_shared(self) -> Recipe:
+        for path, values in (self.sweep or {}).items():
+            if path.partition(".")[0] not in SWEPT:
+                raise ValueError(
+                    f"sweep expects keys below {', '.join(SWEPT)}, such as objective.soft_labels.temperature, got "
+                    f"{path!r}; data, teacher and controls are shared by all variants"
+                )
+            if any(value in values[:place] for place, value in enumerate(values)):
+                raise ValueError(f"sweep.{path}: a value is given twice")
+        if (count := math.prod(len(values) for values in (self.sweep or {}).values())) > MOST_VARIANTS:
+            raise ValueError(f"sweep has {count:,} variants; expected {MOST_VARIANTS} at most")
+        return self
 
     @model_validator(mode="after")
     def _one_sequence(self) -> Recipe:

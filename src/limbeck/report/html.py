@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from limbeck.report import facts, figures, measures, names, numbers, tables
+from limbeck.report import facts, figures, measures, names, numbers, sweep, tables
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.reliability import reliability_figure
@@ -28,6 +28,8 @@ def render_html(report: Report) -> str:
         **_shared(report),
         "models": tables.models_table(report),
         "stages": [_stage(report, stage) for stage in report["stages"]],
+        "sweep_lines": sweep.sweep_lines(report),
+        "sweep_drawings": _sweep_drawings(report),
         "export_table": tables.export_table(report),
         "export_verdict": export_verdict,
         "files_judged": facts.files_judged(export_verdict) if export_verdict else "",
@@ -87,6 +89,16 @@ def _drawn(report: Report, draw: Any, keys: list[str]) -> list[tuple[str, str, M
     models = report["models"]
     titles = {key: models[key]["title"] if key in models else key for key in keys}
     return [(names.model_label(models, key), titles[key], Markup(draw(report, key))) for key in keys]  # noqa: S704
+
+
+def _sweep_drawings(report: Report) -> list[tuple[str, Markup]]:
+    """Return (key, drawing) for each swept key that has more than one value."""
+    keys = report["sweep"]["keys"] if report["sweep"] else []
+    return [
+        (key, Markup(sweep.sweep_figure(report, key)))  # noqa: S704  text in drawings is escaped
+        for key in keys
+        if len({str(variant["settings"][key]) for variant in report["variants"]}) > 1
+    ]
 
 
 def _own(report: Report, part: str) -> list[str]:

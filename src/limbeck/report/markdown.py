@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import facts, measures, tables
+from limbeck.report import facts, measures, sweep, tables
 
 Report = Mapping[str, Any]
 
@@ -16,7 +16,7 @@ def render_markdown(report: Report) -> str:
     text = "\n".join([
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)), *_stages(report),
-        *_table("The file that ships", tables.export_table(report)), *_export_verdict(report),
+        *_sweep(report), *_table("The file that ships", tables.export_table(report)), *_export_verdict(report),
         *_facts("Cost", facts.cost_facts(report)), *_facts("Environment", facts.environment_facts(report)),
         *_facts("Data", facts.data_facts(report)), *_notes(report["data"]["notes"]),
         *_recipe(report["recipe"]),
@@ -74,6 +74,23 @@ def _stages(report: Report) -> Iterator[str]:
         verdict = stage["verdict"]
         said = [_ruling(report, verdict) if verdict else "none", facts.stage_against(report, stage)]
         yield _line([stage["name"], *said])
+    yield ""
+
+
+def _sweep(report: Report) -> Iterator[str]:
+    lines = sweep.sweep_lines(report)
+    if not lines:
+        return
+    yield from (
+        "## Sweep",
+        "",
+        _line(["Variant", measures.measure(report["primary"]).label, "On validation", "Verdict"]),
+    )
+    yield _line(["---", "---:", "---:", "---"])
+    for line in lines:
+        said = _ruling(report, line.verdict) if line.verdict else "none"
+        value = f"{line.value} ({line.interval})"
+        yield _line([f"{line.title}{' (chosen)' if line.chosen else ''}", value, line.validation, said])
     yield ""
 
 

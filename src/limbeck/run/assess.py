@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from limbeck.evaluate import cost, metrics
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, Floats, ask, metrics_of, verdict_json
+from limbeck.run.black_box import BlackBox
 from limbeck.run.chains import BySeed, Chains
-from limbeck.run.fits import STUDENT, best_seed
+from limbeck.run.fits import STUDENT, best_seed, validation_accuracy
 from limbeck.run.listen import describe_black_box, listen
 from limbeck.run.pictures import curves, disagreements
 from limbeck.run.plan import Plan, StagePlan
@@ -52,13 +54,48 @@ class Findings:
         return self.answers.get(TEACHER)
 
 
+@dataclass(eq=False)
+class Asked:
+    """What models have said about the test samples, so that one that several points of a sweep share is asked once."""
+
+    answers: dict[tuple[Path, ...], Answers] = field(default_factory=dict)
+    black_box: tuple[Answers | None, tuple[str, ...]] | None = None
+
+    def fits(self, fits: BySeed, plan: Plan) -> Answers:
+        """Return the answers of trained models."""
+        key = tuple(one.folder for one in fits.values())
+        if key not in self.answers:
+            self.answers[key] = ask(fits, plan.data)
+        return self.answers[key]
+
+    def box(self, box: BlackBox, plan: Plan) -> tuple[Answers | None, tuple[str, ...]]:
+        """Return the answers of a black box, None where they are not known, and notes."""
+        if self.black_box is None:
+            self.black_box = listen(box, plan.data, plan.seeds[0])
+        return self.black_box
+
+
 def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
     """Ask every model about the test samples, once, and judge every stage."""
+    findings = gather(plan, teachers, chains, Asked())
+    correct_together([findings])
+    return findings
+
+
+def correct_together(found: Sequence[Findings]) -> None:
+    """Fill in the verdicts of all findings, corrected for the number of all of them."""
+    corrected = iter(correct_for_many([verdict for one in found for verdict in one.alone.values()]))
+    for one in found:
+        one.verdicts = {stage: next(corrected) for stage in one.alone}
+
+
+def gather(plan: Plan, teachers: BySeed, chains: Chains, asked: Asked) -> Findings:
+    """Ask every model about the test samples and judge every stage as if it were the only one."""
     findings = Findings()
     if teachers:
-        _add(findings, TEACHER, "teacher", TEACHER, teachers, plan)
+        _add(findings, TEACHER, "teacher", TEACHER, teachers, asked.fits(teachers, plan))
     if plan.black_box is not None:
-        heard, findings.notes = listen(plan.black_box, plan.data, plan.seeds[0])
+        heard, findings.notes = asked.box(plan.black_box, plan)
         if heard is not None:
             findings.answers[TEACHER], findings.roles[TEACHER] = heard, (TEACHER, TEACHER)
     for stage in plan.stages:
@@ -67,12 +104,10 @@ def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
             key = known or _key_of(plan, chains, stage, role)
             if known is None:
                 kind = "control" if role != STUDENT else "student" if stage is plan.stages[-1] else "stage"
-                _add(findings, key, kind, role, fits, plan)
+                _add(findings, key, kind, role, fits, asked.fits(fits, plan))
             findings.stages.setdefault(stage.name, {})[role] = key
     if plan.controls:
         findings.alone = {stage.name: _judge(plan, stage, findings) for stage in plan.stages}
-        corrected = correct_for_many(list(findings.alone.values()))
-        findings.verdicts = dict(zip(findings.alone, corrected, strict=True))
     return findings
 
 
@@ -149,9 +184,8 @@ def drawings(plan: Plan, findings: Findings) -> dict[str, Any]:
     }
 
 
-def _add(findings: Findings, key: str, kind: str, role: str, fits: BySeed, plan: Plan) -> None:
-    findings.fits[key], findings.roles[key] = fits, (kind, role)
-    findings.answers[key] = ask(fits, plan.data)
+def _add(findings: Findings, key: str, kind: str, role: str, fits: BySeed, answers: Answers) -> None:
+    findings.fits[key], findings.roles[key], findings.answers[key] = fits, (kind, role), answers
 
 
 def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
@@ -204,7 +238,7 @@ def _choice(
             f"There are no validation labels to choose the best control by, so the verdict is against the one that did "
             f"best on the test samples. {each}"
         ]
-    validation = {role: _validation(by_seed) for role, by_seed in fits.items()}
+    validation = {role: validation_accuracy(by_seed) for role, by_seed in fits.items()}
     if min(counts) < FEW_VALIDATION and len(controls) > 1:
         return validation, [f"The best control was chosen by only {min(counts)} validation labels. {each}"]
     return validation, []
@@ -218,10 +252,6 @@ def _short_training(stage: StagePlan, fits: BySeed) -> list[str]:
         f"Stage {stage.name} took only {steps} optimizer steps of {stage.settings.batch_size} samples: more epochs or "
         f"a smaller batch_size may change the picture."
     ]
-
-
-def _validation(fits: BySeed) -> float:
-    return float(np.mean([one.progress.best_accuracy or 0.0 for one in fits.values()]))
 
 
 def _whose_labels(plan: Plan) -> list[str]:

@@ -28,10 +28,15 @@ class Chains:
         return self.fits[stage][role]
 
 
-def train_chains(workshop: Workshop, teachers: dict[int, Teacher | None]) -> Chains:
-    """Train student and controls through every stage of the plan; teachers: by seed."""
+def train_chains(
+    workshop: Workshop, teachers: dict[int, Teacher | None], known: dict[str, Trained] | None = None
+) -> Chains:
+    """Train student and controls through every stage of the plan; teachers: by seed.
+
+    known: the fits of the sweep so far, by what decides them; new ones are added.
+    """
     plan, chains = workshop.plan, Chains()
-    known: dict[str, Trained] = {}
+    known = {} if known is None else known
     keys: dict[tuple[str, str, int], str] = {}
     for stage in plan.stages:
         roles = chains.fits.setdefault(stage.name, {})
@@ -40,7 +45,7 @@ def train_chains(workshop: Workshop, teachers: dict[int, Teacher | None]) -> Cha
                 student = None if role == STUDENT else roles[STUDENT][seed]
                 labeller = roles["labels"][seed] if role == "self_training" else None
                 steps = None if student is None else student.progress.step
-                key = keys[stage.name, role, seed] = _key(stage, role, seed, steps, keys)
+                key = keys[stage.name, role, seed] = _key(plan, stage, role, seed, steps, keys)
                 if key not in known:
                     known[key] = workshop.train_stage(
                         stage, role, seed,
@@ -58,24 +63,30 @@ def folder_of(folder: Path, plan: Plan, stage: StagePlan, role: str) -> Path:
     return folder / inner if stage is plan.stages[-1] else folder / "stages" / stage.name / inner
 
 
-def count_steps(plan: Plan, per_stage: dict[str, int]) -> int:
-    """Return the optimizer steps of student and controls together; per_stage: of one fit of each stage."""
+def steps_by_fit(plan: Plan, per_stage: dict[str, int]) -> dict[str, int]:
+    """Return the optimizer steps of every fit of student and controls; per_stage: of one fit of each stage.
+
+    A fit is named by what decides it, so that those which plans share can be told.
+    """
     keys: dict[tuple[str, str, int], str] = {}
     steps: dict[str, int] = {}
     for stage in plan.stages:
         for seed in plan.seeds:
             for role in (STUDENT, *plan.controls):
-                key = keys[stage.name, role, seed] = _key(stage, role, seed, None, keys)
+                key = keys[stage.name, role, seed] = _key(plan, stage, role, seed, None, keys)
                 steps[key] = per_stage[stage.name]
-    return sum(steps.values())
+    return steps
 
 
-def _key(stage: StagePlan, role: str, seed: int, steps: int | None, earlier: dict[tuple[str, str, int], str]) -> str:
-    """Return what decides the result of a fit, apart from what all fits of a run share.
+def _key(
+    plan: Plan, stage: StagePlan, role: str, seed: int, steps: int | None, earlier: dict[tuple[str, str, int], str]
+) -> str:
+    """Return what decides the result of a fit, apart from what all fits of a run or a sweep share.
 
     steps: those of the student, which a control follows; earlier: the keys of the stages before.
     """
     own = f"{role}|{seed}|{stage.settings}|{objective_of(stage, role).describe()}|{stage.objective.uses_unlabelled}"
+    own += f"|{plan.student.described()}"
     if stage.settings.patience is not None and steps is not None:
         own += f"|{steps}"
     if role == STUDENT:

@@ -10,9 +10,9 @@ import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,21 +41,21 @@ OWN = ("teacher", STUDENT)  # never taken from the cache
 
 @dataclass(frozen=True, eq=False)
 class Workshop:
-    """What all fits of a run share."""
+    """What all fits of a run share.
+
+    pool: the training pool on the device; metrics: the file that epochs are noted in.
+    """
 
     plan: Plan
     folder: Path
     watcher: Watcher
     device: torch.device
-
-    @cached_property
-    def pool(self) -> Samples:
-        """The training pool where training takes place."""
-        return self.plan.data.pool.to(self.device)
+    pool: Samples
+    metrics: Path
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
-        with reporting_disk_errors(self.folder), (self.folder / METRICS).open("a", encoding="utf-8") as file:
+        with reporting_disk_errors(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(record)) + "\n")
 
     def train_teacher(self, seed: int) -> Trained | None:
@@ -164,6 +164,11 @@ class Workshop:
         return rows[labels[rows] >= 0]
 
 
+def open_workshop(plan: Plan, folder: Path, watcher: Watcher, device: torch.device) -> Workshop:
+    """Return the workshop of a run, with the training pool where training takes place."""
+    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS)
+
+
 def objective_of(stage: StagePlan, role: str) -> Objective:
     """Return a new objective for the student or a control in a stage."""
     if role == STUDENT:
@@ -176,6 +181,11 @@ def objective_of(stage: StagePlan, role: str) -> Objective:
 def best_seed(trained: Mapping[int, Trained]) -> int:
     """Return the seed with the best validation accuracy; the first of equals."""
     return max(trained, key=lambda seed: (trained[seed].progress.best_accuracy or 0.0, -seed))
+
+
+def validation_accuracy(trained: Mapping[int, Trained]) -> float:
+    """Return the mean validation accuracy over the seeds, 0 where there are no validation labels."""
+    return float(np.mean([one.progress.best_accuracy or 0.0 for one in trained.values()]))
 
 
 def _budget(settings: Settings, samples: int) -> Budget:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,24 @@ from limbeck.models.weights import CARD, WEIGHTS
 from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
 from limbeck.run.answers import verdict_json, write_predictions
-from limbeck.run.assess import (
-    TEACHER,
-    Findings,
-    assess,
-    describe_models,
-    describe_stages,
-    drawings,
-    header,
-)
-from limbeck.run.chains import BySeed, Chains, count_steps, folder_of, train_chains
-from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed
+from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
+from limbeck.run.chains import BySeed, folder_of, steps_by_fit
+from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import ship
 from limbeck.run.surroundings import environment, peak_memory_mib
+from limbeck.run.sweep import (
+    Point,
+    choose,
+    describe_sweep,
+    judge_points,
+    models_of,
+    other_verdicts,
+    train_points,
+    variants_of,
+)
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
 
@@ -51,30 +53,32 @@ def run(
     out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one.
     """
     watcher = watcher or Silent()
-    rehearse(plan)
+    for variant in variants_of(plan):
+        rehearse(variant.plan)
     with open_folder(plan, out=out, resume=resume, force=force) as folder:
         if (folder / REPORT).is_file():
             return folder
-        workshop = Workshop(plan, folder, watcher, device or torch.device("cpu"))
+        workshop = open_workshop(plan, folder, watcher, device or torch.device("cpu"))
         watcher.expect(*expected_steps(plan))
         watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
         teachers = _train_teachers(workshop)
         watcher.say("Training the student and its controls")
         speaking = _speaking(workshop, teachers)
-        chains = train_chains(workshop, speaking)
+        trained = train_points(workshop, speaking)
         _check_untouched(speaking)
         watcher.say("Asking every model about the test samples")
         evaluated = time.monotonic()
-        findings = assess(plan, teachers, chains)
-        models = describe_models(plan, findings)
+        points = judge_points(trained, teachers)
+        chosen = choose(points)
+        models = describe_models(chosen.plan, chosen.findings)
         seconds = {"evaluation": time.monotonic() - evaluated}
-        _publish(folder, plan, chains, teachers)
+        _publish(folder, chosen, teachers)
         watcher.say("Exporting the student" if plan.onnx else "Writing the report")
         exported = time.monotonic()
-        export = _export(folder, plan, findings) if plan.onnx else None
+        export = _export(folder, points, chosen) if plan.onnx else None
         seconds |= {"export": time.monotonic() - exported}
-        report = _report(folder, plan, findings, models, export, _cost(plan, findings, seconds), workshop.device)
-        _write(folder, report, findings, plan)
+        report = _report(plan, workshop, points, chosen, models, export, _cost(points, seconds))
+        _write(folder, report, points, chosen)
     return folder
 
 
@@ -87,11 +91,16 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
     if plan.teacher is not None and plan.teacher.settings is not None:
         shown = int((plan.data.pool.labels[train] >= 0).sum()) if plan.teacher.labels == "all" else labelled
         teacher = plan.teacher.settings.total_steps(shown) * (len(plan.seeds) if plan.teacher.per_seed else 1)
-    steps = {
-        stage.name: stage.settings.total_steps(len(train) if stage.objective.uses_unlabelled else labelled)
-        for stage in plan.stages
-    }
-    return teacher, count_steps(plan, steps)
+    fits: dict[str, int] = {}
+    for variant in variants_of(plan):
+        fits |= steps_by_fit(
+            variant.plan,
+            {
+                stage.name: stage.settings.total_steps(len(train) if stage.objective.uses_unlabelled else labelled)
+                for stage in variant.plan.stages
+            },
+        )
+    return teacher, sum(fits.values())
 
 
 def _train_teachers(workshop: Workshop) -> BySeed:
@@ -117,11 +126,14 @@ def _check_untouched(speaking: Mapping[int, Teacher | None]) -> None:
             raise Failure("The teacher's weights or buffers changed while the student was trained; this is a bug.")
 
 
-def _publish(folder: Path, plan: Plan, chains: Chains, teachers: BySeed) -> None:
+def _publish(folder: Path, chosen: Point, teachers: BySeed) -> None:
     """Copy the seed that is best on validation to the role's own folder: student/, controls/labels/, ..."""
+    plan = chosen.plan
     places: list[tuple[Path, BySeed]] = [(folder / TEACHER, teachers)] if teachers else []
     for stage in plan.stages:
-        places += [(folder_of(folder, plan, stage, role), fits) for role, fits in chains.fits[stage.name].items()]
+        places += [
+            (folder_of(folder, plan, stage, role), fits) for role, fits in chosen.chains.fits[stage.name].items()
+        ]
     for target, fits in places:
         source = fits[best_seed(fits)].folder
         for name in (WEIGHTS, CARD):
@@ -129,46 +141,52 @@ def _publish(folder: Path, plan: Plan, chains: Chains, teachers: BySeed) -> None
                 write_bytes(target / name, (source / name).read_bytes())
 
 
-def _export(folder: Path, plan: Plan, findings: Findings) -> dict[str, Any]:
+def _export(folder: Path, points: Sequence[Point], chosen: Point) -> dict[str, Any]:
+    plan, findings = chosen.plan, chosen.findings
     last = plan.stages[-1].name
     verdict = findings.verdicts.get(last)
     control = findings.fits[findings.stages[last][verdict.against]] if verdict else None
-    others = [judged for name, judged in findings.alone.items() if name != last]
-    section = ship(folder, plan, findings.fits[STUDENT], control, verdict, findings.teacher, others)
+    others = other_verdicts(points, chosen)
+    section = ship(folder, plan, chosen.student, control, verdict, findings.teacher, others)
     return {**section, "verdict": verdict_json(section["verdict"])}
 
 
-def _cost(plan: Plan, findings: Findings, seconds: dict[str, float]) -> dict[str, Any]:
+def _cost(points: Sequence[Point], seconds: dict[str, float]) -> dict[str, Any]:
     by_role: dict[str, float] = {TEACHER: 0.0, STUDENT: 0.0, "controls": 0.0}
-    for key, fits in findings.fits.items():
-        role = findings.roles[key][0]
-        place = {"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)
-        by_role[place] += sum(one.progress.seconds for one in fits.values())
+    fits = {
+        one.folder: (point.findings.roles[key][0], one)
+        for point in points
+        for key, by_seed in point.findings.fits.items()
+        for one in by_seed.values()
+    }
+    for role, one in fits.values():
+        by_role[{"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)] += one.progress.seconds
     spent = by_role | seconds
     spent["total"] = sum(spent.values())  # of all sessions, where a run was resumed
     return {
-        "teacher_forwards": teacher_forwards(plan, findings),
+        "teacher_forwards": teacher_forwards(points),
         "teacher_spot_checks": 0,
-        "controls_from_cache": sum(one.from_cache for fits in findings.fits.values() for one in fits.values()),
+        "controls_from_cache": sum(one.from_cache for _, one in fits.values()),
         "seconds": {name: round(value, 2) for name, value in spent.items()} | {"knowledge": None},
         "peak_memory_mib": peak_memory_mib(),
     }
 
 
-def teacher_forwards(plan: Plan, findings: Findings) -> int:
+def teacher_forwards(points: Sequence[Point]) -> int:
     """Return for how many samples the teacher's answers were computed for training; 0 for a file of answers.
 
     Without augmentation or with a fixed number of views: each sample once a view, whoever uses the answer. With
     fresh views: a sample of every step of every fit that has a teacher.
     """
-    taught: dict[str, tuple[int, int]] = {}
-    for stage in plan.stages:
-        for role, key in findings.stages[stage.name].items():
-            if stage.objective.needs and role in (STUDENT, "teacher_labels"):
-                steps = sum(one.progress.step for one in findings.fits[key].values())
-                longest = max(one.progress.step for one in findings.fits[key].values())
-                size = stage.settings.batch_size
-                taught[f"{stage.name}/{key}"] = (steps * size, -(-longest * size // len(plan.data.train)))
+    plan = points[0].plan
+    taught: dict[Path, tuple[int, int]] = {}
+    for point in points:
+        for stage in point.plan.stages:
+            for role, key in point.findings.stages[stage.name].items():
+                if stage.objective.needs and role in (STUDENT, "teacher_labels"):
+                    for one in point.findings.fits[key].values():
+                        shown = one.progress.step * stage.settings.batch_size
+                        taught[one.folder] = (shown, -(-shown // len(plan.data.train)))
     if not taught or (plan.black_box is not None and plan.black_box.stored):
         return 0
     teachers = len(plan.seeds) if plan.teacher is not None and plan.teacher.per_seed else 1
@@ -179,37 +197,37 @@ def teacher_forwards(plan: Plan, findings: Findings) -> int:
 
 
 def _report(
-    folder: Path,
     plan: Plan,
-    findings: Findings,
+    workshop: Workshop,
+    points: Sequence[Point],
+    chosen: Point,
     models: dict[str, Any],
     export: dict[str, Any] | None,
     cost: dict[str, Any],
-    device: torch.device,
 ) -> dict[str, Any]:
+    findings = chosen.findings
     return {
-        **header(plan, read_state(folder)["created"], findings.notes),
-        "verdict": verdict_json(findings.verdicts.get(plan.stages[-1].name)),
-        "stages": describe_stages(plan, findings),
+        **header(chosen.plan, read_state(workshop.folder)["created"], findings.notes),
+        "verdict": verdict_json(findings.verdicts.get(chosen.plan.stages[-1].name)),
+        "stages": describe_stages(chosen.plan, findings),
         "models": models,
+        **describe_sweep(points, chosen),
         "export": export,
         "cost": cost,
-        "environment": environment(device),
+        "environment": environment(workshop.device),
         "recipe": plan.recipe,
-        **drawings(plan, findings),
+        **drawings(chosen.plan, findings),
     }
 
 
-def _write(folder: Path, report: dict[str, Any], findings: Findings, plan: Plan) -> None:
+def _write(folder: Path, report: dict[str, Any], points: Sequence[Point], chosen: Point) -> None:
     """Write predictions, metrics and pages; report.json comes last and marks the run as finished."""
-    for key, answers in findings.answers.items():
-        write_predictions(folder / "predictions" / f"{key.replace('/', '-')}.parquet", key, answers, plan.data)
-    records = [
-        {**record, "model": key}
-        for key, fits in findings.fits.items()
-        for one in fits.values()
-        for record in one.progress.history
-    ]
+    records = []
+    for name, point, key in models_of(points, chosen):
+        path = folder / "predictions" / f"{name.replace('/', '-')}.parquet"
+        write_predictions(path, name, point.findings.answers[key], chosen.plan.data)
+        fits = point.findings.fits.get(key, {})
+        records += [{**record, "model": name} for one in fits.values() for record in one.progress.history]
     write_text(folder / METRICS, "".join(json.dumps(record) + "\n" for record in records))
     text = json.dumps(report, indent=1, allow_nan=False)
     write_pages(folder, json.loads(text))

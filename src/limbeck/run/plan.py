@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from limbeck.recipe.model import (
     build_choice,
 )
 from limbeck.recipe.schema import Choice
+from limbeck.recipe.sweep import variants_of
 from limbeck.run.black_box import BlackBox, black_box_of
 from limbeck.run.reload import build_net, normalise_of
 from limbeck.teachers.module import fingerprint
@@ -61,6 +62,11 @@ class ModelPlan:
         if self.weights is not None:
             load_weights(net, self.weights)
         return Adapted(net, classes=classes, normalise=self.normalise)
+
+    def described(self) -> str:
+        """Return what tells this model from another one of the same run."""
+        normalise = self.normalise and [self.normalise.mean.tolist(), self.normalise.std.tolist()]
+        return f"{self.architecture}|{self.title}|{self.weights}|{normalise}"
 
     def _net(self) -> nn.Module:
         try:
@@ -93,7 +99,10 @@ class StagePlan:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a run needs to know. At most one of teacher (a model) and black_box (answers alone) is given."""
+    """Everything a run needs to know. At most one of teacher (a model) and black_box (answers alone) is given.
+
+    variants: the points of a sweep, which share data, teacher and seeds; the plan itself is then that of the first.
+    """
 
     name: str
     seeds: tuple[int, ...]
@@ -110,6 +119,7 @@ class Plan:
     recipe: str = ""
     notes: tuple[str, ...] = ()
     black_box: BlackBox | None = None
+    variants: tuple[Variant, ...] = ()
 
     def model(self, plan: ModelPlan, seed: int) -> Adapted:
         """Return a teacher or student with the starting weights of a seed."""
@@ -125,10 +135,40 @@ class Plan:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One point of a sweep. name: "01", "02", ...; settings: its value of each swept key."""
+
+    name: str
+    settings: dict[str, Any]
+    plan: Plan
+
+
 def plan_from_recipe(recipe: Recipe) -> Plan:
     """Open the data and turn a recipe into a plan. Raises the UserError of whatever does not fit."""
+    data = open_data(recipe.data)
+    if recipe.sweep is None:
+        return _plan(recipe, data)
+    found = variants_of(recipe)
+    _check_choosable(recipe, data)
+    first = _plan(found[0].recipe, data)
+    plans = [replace(_plan(one.recipe, data), teacher=first.teacher, black_box=first.black_box) for one in found]
+    variants = tuple(Variant(one.name, one.settings, plan) for one, plan in zip(found, plans, strict=True))
+    return replace(first, recipe=dump_recipe(recipe), variants=variants)
+
+
+def _check_choosable(recipe: Recipe, data: Data) -> None:
+    """Refuse a sweep that has nothing to choose its best variant by."""
+    labels = data.visible_labels(recipe.data.labels_per_class, recipe.seed)
+    if not bool((labels[data.validation] >= 0).any()):
+        raise UserError(
+            "A sweep chooses among its variants by validation accuracy, but no validation sample has a label; expected "
+            "data.labels_per_class of 5 or more."
+        )
+
+
+def _plan(recipe: Recipe, data: Data) -> Plan:
     section = recipe.data
-    data = open_data(section)
     views = views_of(section.augment, recipe.seed, section.views)
     student = _model_plan(recipe.student.model, recipe.student.normalise, data, recipe.student.source)
     stages = tuple(_stage_plan(stage) for stage in recipe.resolved_stages())

@@ -1,0 +1,150 @@
+"""The points of a sweep: trained with what they share, judged together, and the one that validation chooses.
+
+A run without a sweep is one point. Controls and earlier stages that two points have in common are trained once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limbeck.recipe.sweep import title_of
+from limbeck.run.answers import metrics_of, verdict_json
+from limbeck.run.assess import FEW_VALIDATION, Asked, Findings, correct_together, gather
+from limbeck.run.chains import BySeed, Chains, train_chains
+from limbeck.run.fits import STUDENT, Workshop, validation_accuracy
+from limbeck.run.jobs import Trained
+from limbeck.run.plan import Plan, Variant
+from limbeck.teachers.base import Teacher
+
+VARIANTS = "variants"
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One trained point and what was found about it."""
+
+    variant: Variant
+    chains: Chains
+    findings: Findings
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of this point alone."""
+        return self.variant.plan
+
+    @property
+    def student(self) -> BySeed:
+        """The students of the last stage."""
+        return self.findings.fits[STUDENT]
+
+
+def variants_of(plan: Plan) -> tuple[Variant, ...]:
+    """Return the points that a plan has; a plan without a sweep is one."""
+    return plan.variants or (Variant("", {}, plan),)
+
+
+def train_points(workshop: Workshop, teachers: dict[int, Teacher | None]) -> list[tuple[Variant, Chains]]:
+    """Train every point of the workshop's plan; teachers: by seed."""
+    known: dict[str, Trained] = {}
+    variants = variants_of(workshop.plan)
+    trained = []
+    for place, variant in enumerate(variants, 1):
+        if len(variants) > 1:
+            workshop.watcher.say(f"Variant {place} of {len(variants)}: {title_of(variant.settings)}")
+        folder = workshop.folder / VARIANTS / variant.name if variant.name else workshop.folder
+        trained.append((variant, train_chains(replace(workshop, plan=variant.plan, folder=folder), teachers, known)))
+    return trained
+
+
+def judge_points(trained: Sequence[tuple[Variant, Chains]], teachers: BySeed) -> list[Point]:
+    """Ask every model about the test samples, once, and judge all points together; teachers: those trained."""
+    asked = Asked()
+    found = [gather(variant.plan, teachers, chains, asked) for variant, chains in trained]
+    correct_together(found)
+    return [Point(variant, chains, one) for (variant, chains), one in zip(trained, found, strict=True)]
+
+
+def choose(points: Sequence[Point]) -> Point:
+    """Return the point whose students did best on validation; the first of equals."""
+    best = points[int(np.argmax([validation_accuracy(point.student) for point in points]))]
+    if len(points) > 1:
+        _note_the_choice(best, len(points))
+    return best
+
+
+def other_verdicts(points: Sequence[Point], chosen: Point) -> list[Any]:
+    """Return the uncorrected verdicts of all stages of all points but the chosen one's last stage."""
+    last = chosen.plan.stages[-1].name
+    return [
+        verdict
+        for point in points
+        for stage, verdict in point.findings.alone.items()
+        if not (point is chosen and stage == last)
+    ]
+
+
+def models_of(points: Sequence[Point], chosen: Point) -> Iterator[tuple[str, Point, str]]:
+    """Yield every model of all points once, the chosen point's first: its name in files, its point, its key there."""
+    seen: set[tuple[Path, ...]] = set()
+    for point in sorted(points, key=lambda one: one is not chosen):
+        for key in point.findings.answers:
+            fits = point.findings.fits.get(key, {})
+            folders = tuple(one.folder for one in fits.values())
+            if folders not in seen:
+                yield (key if point is chosen else f"{VARIANTS}/{point.variant.name}/{key}"), point, key
+            seen.add(folders)
+
+
+def describe_sweep(points: Sequence[Point], chosen: Point) -> dict[str, Any]:
+    """Return the report's `sweep` and `variants`; None and [] where nothing was swept."""
+    if len(points) < 2 and not chosen.variant.name:
+        return {"sweep": None, "variants": []}
+    return {
+        "sweep": {
+            "keys": list(chosen.variant.settings),
+            "chosen": chosen.variant.name,
+            "chosen_by": "mean validation accuracy over the seeds",
+        },
+        "variants": [_describe(point, point is chosen) for point in points],
+    }
+
+
+def _describe(point: Point, chosen: bool) -> dict[str, Any]:
+    plan, findings = point.plan, point.findings
+    last = plan.stages[-1].name
+    verdict = findings.verdicts.get(last)
+    answers = {role: findings.answers[key] for role, key in findings.stages[last].items()}
+    metrics = {role: metrics_of(one, findings.teacher, plan.evaluate) for role, one in answers.items()}
+    return {
+        "name": point.variant.name,
+        "settings": point.variant.settings,
+        "title": title_of(point.variant.settings),
+        "folder": f"{VARIANTS}/{point.variant.name}",
+        "chosen": chosen,
+        "validation_accuracy": validation_accuracy(point.student),
+        "architecture": plan.student.title,
+        "metrics": metrics[STUDENT],
+        "controls": {role: one["accuracy"] for role, one in metrics.items() if role != STUDENT},
+        "verdict": verdict_json(verdict),
+    }
+
+
+def _note_the_choice(chosen: Point, count: int) -> None:
+    """Say in the chosen point's verdict how it was chosen."""
+    last = chosen.plan.stages[-1].name
+    verdict = chosen.findings.verdicts.get(last)
+    if verdict is None:
+        return
+    labels = min(one.validation_samples for one in chosen.student.values())
+    few = f" (of only {labels} labels, so another one may be as good)" if labels < FEW_VALIDATION else ""
+    note = (
+        f"This is the variant {title_of(chosen.variant.settings)}, chosen among {count} by validation accuracy{few}; "
+        f"the p-values of all their verdicts are corrected for their number (Holm)."
+    )
+    chosen.findings.verdicts[last] = dataclasses.replace(verdict, notes=(*verdict.notes, note))
