@@ -38,7 +38,7 @@ MODEL = {
 VERDICT = {"outcome", "against", "gain", "ci95", "gap_closed", "sentence"}
 TOP = {
     "schema", "limbeck", "name", "created", "task", "primary", "verdict", "models", "export", "cost", "environment",
-    "recipe", "data", "seeds", "stages", "curves", "confusion", "reliability", "disagreements",
+    "recipe", "data", "seeds", "stages", "curves", "confusion", "reliability", "disagreements", "sweep", "variants",
 }  # fmt: skip
 
 BRANCHES = """
