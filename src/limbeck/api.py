@@ -184,11 +184,15 @@ def run_recipe(
     out: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
+    trust: bool = False,
     device: str = "auto",
     progress: bool = True,
 ) -> Result:
-    """Carry out a recipe file, as `limbeck run` does; overrides: "a.b=value" settings."""
-    plan = plan_from_recipe(load_recipe(Path(recipe), overrides))
+    """Carry out a recipe file, as `limbeck run` does; overrides: "a.b=value" settings.
+
+    trust: import and run the classes of your own (package.module:Class) that the recipe names.
+    """
+    plan = plan_from_recipe(load_recipe(Path(recipe), overrides), trust=trust)
     return _carry_out(plan, out, resume, force, device, progress)
 
 

@@ -22,7 +22,7 @@ QUICK = (
 )  # fmt: skip
 
 
-def interrupt(*given: object) -> None:
+def interrupt(*given: object, **named: object) -> None:
     raise KeyboardInterrupt
 
 

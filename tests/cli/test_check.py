@@ -42,11 +42,12 @@ def test_schema_describes_a_recipe(call):
 
 
 def test_schema_takes_a_bare_name_or_one_with_options():
-    name, options = Recipe.model_json_schema()["$defs"]["Model"]["anyOf"]
+    name, own, options = Recipe.model_json_schema()["$defs"]["Model"]["anyOf"]
 
     assert name == {"type": "string", "enum": sorted(MODELS)}
     assert (options["minProperties"], options["maxProperties"], options["additionalProperties"]) == (1, 1, False)
     assert options["properties"].keys() == MODELS.keys()
+    assert (own["type"], [own["pattern"]]) == ("string", list(options["patternProperties"]))
 
 
 def test_teacher_of_a_run_is_judged(call, tiny, finished_run):

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 from limbeck.errors import DataError, FolderError
 from limbeck.run.again import export_again
@@ -21,8 +22,8 @@ def test_same_bundle_again(finished_run, tmp_path):
 
 def test_python_run_is_refused(finished_run, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")
-    card = json.loads((tmp_path / "run" / "student" / "model.json").read_text())
-    (tmp_path / "run" / "student" / "model.json").write_text(json.dumps({**card, "architecture": None}))
+    recipe = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "data": {"source": "python"}}))
 
     with pytest.raises(DataError, match="was made from Python; export it again by the limbeck.distill call"):
         export_again(tmp_path / "run")

@@ -40,6 +40,7 @@ Out = Annotated[Path | None, typer.Option(help="The run folder; otherwise runs/N
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing run folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Import the package.module:Class that the recipe names.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")
@@ -116,7 +117,7 @@ def demo(out: Out = None, resume: Resume = False, force: Force = False, device: 
     from limbeck.recipe.load import load_recipe
     from limbeck.recipe.shipped import shipped
 
-    _run(load_recipe(shipped("demo.yaml")), out, resume, force, device, as_json=False, is_demo=True)
+    _run(load_recipe(shipped("demo.yaml")), out, resume, force, device, as_json=False, is_demo=True, trust=False)
 
 
 @app.command(
@@ -130,17 +131,21 @@ def run(
     resume: Resume = False,
     force: Force = False,
     device: Device = "auto",
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Train, compare with fair controls, export and report; the last line is the report's path."""
     from limbeck.recipe.load import load_recipe
 
-    _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json, is_demo=False)
+    _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json, is_demo=False, trust=trust)
 
 
 @app.command(epilog="Example: limbeck check photos.yaml && limbeck run photos.yaml")
 def check(
-    recipe: Annotated[Path, typer.Argument(help="A YAML recipe.")], set_: Set = None, as_json: Json = False
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe.")],
+    set_: Set = None,
+    trust: Trust = False,
+    as_json: Json = False,
 ) -> None:
     """Find out what is wrong with a recipe before it is run; exit code 2 where there is a fault."""
     from limbeck.cli.tables import findings_table
@@ -150,7 +155,7 @@ def check(
     from limbeck.run.device import pick_device
     from limbeck.run.plan import plan_from_recipe
 
-    found = preflight(plan_from_recipe(load_recipe(recipe, set_ or [])), pick_device())
+    found = preflight(plan_from_recipe(load_recipe(recipe, set_ or []), trust=trust), pick_device())
     _print([asdict(finding) for finding in found], as_json, findings_table)
     if has_fault(found):
         raise typer.Exit(UserError.exit_code)
@@ -185,11 +190,11 @@ def evaluate(
 
 
 @app.command(epilog="Example: limbeck export runs/demo")
-def export(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
+def export(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")], trust: Trust = False) -> None:
     """Write the export/ folder of a run again: ONNX file, manifest, predict.py."""
     from limbeck.run.again import export_again
 
-    print(export_again(folder))
+    print(export_again(folder, trust=trust))
 
 
 @app.command(epilog="Example: limbeck predict runs/demo/export photo.jpg other.png")
@@ -253,7 +258,7 @@ def schema() -> None:
 
 
 def _run(
-    recipe: Recipe, out: Path | None, resume: bool, force: bool, device: str, as_json: bool, is_demo: bool
+    recipe: Recipe, out: Path | None, resume: bool, force: bool, device: str, as_json: bool, is_demo: bool, trust: bool
 ) -> None:
     from limbeck.cli.progress import Bars
     from limbeck.run.device import pick_device
@@ -263,7 +268,7 @@ def _run(
 
     chosen = pick_device(device)
     with stoppable(recipe, out, demo=is_demo):
-        plan = plan_from_recipe(recipe)
+        plan = plan_from_recipe(recipe, trust=trust)
         with Bars(console) as bars:
             folder = carry_out(plan, out=out, resume=resume, force=force, device=chosen, watcher=bars)
     found = read_report(folder)

@@ -56,11 +56,14 @@ def stoppable(recipe: Recipe, out: Path | None, *, demo: bool) -> Iterator[None]
 
 def command_to_go_on(recipe: Recipe, out: Path | None, *, demo: bool) -> str | None:
     """Return the command that resumes the unfinished run of a recipe, None where there is none on disk."""
+    from limbeck.recipe.model import own_classes
+
     folder = _unfinished(recipe, out)
     if folder is None:
         return None
     words = ["demo"] if demo else ["run", str(folder / "recipe.yaml")]
-    return shlex.join(["limbeck", *words, "--out", str(folder), "--resume"])
+    trust = ["--trust"] if own_classes(recipe) else []
+    return shlex.join(["limbeck", *words, "--out", str(folder), "--resume", *trust])
 
 
 def sentence(error: OSError) -> str:

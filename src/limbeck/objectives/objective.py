@@ -46,6 +46,11 @@ class Objective(nn.Module):
         """Whether samples without a label teach anything here."""
         return any(self._term(number).unlabelled for number in range(len(self.weights)))
 
+    @property
+    def has_own_terms(self) -> bool:
+        """Whether a term is a class of the user's own."""
+        return any(type(term).__module__.partition(".")[0] != "limbeck" for term in self.terms)
+
     def check(self, provides: frozenset[str]) -> None:
         """Raise ObjectiveError when a teacher that provides this cannot serve every term."""
         for number, name in enumerate(self.names):

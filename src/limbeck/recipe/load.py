@@ -53,7 +53,10 @@ def parse_recipe(text: str, overrides: Sequence[str] = (), *, source: str = "rec
 def dump_recipe(recipe: Recipe) -> str:
     """Return a recipe as YAML with every default filled in."""
     content = recipe.model_dump(mode="json", by_alias=True)
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True)
+    readable = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True)
+    if yaml.safe_load(readable) == content:
+        return readable
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)  # a rare line break, escaped
 
 
 def _read_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Place, int], list[str]]:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from limbeck.errors import did_you_mean
 from limbeck.recipe.model import Recipe
+from limbeck.recipe.schema import OWN
 
 Place = tuple[Hashable, ...]
 
@@ -118,7 +119,7 @@ def _keys_at(place: Place) -> Iterator[str]:
         fields = [kind.model_fields[str(part)] for kind in kinds if str(part) in kind.model_fields]
         kinds = [model for field in fields for model in _models_in(field.annotation)]
     for kind in kinds:
-        yield from (field.alias or name for name, field in kind.model_fields.items())
+        yield from (field.alias or name for name, field in kind.model_fields.items() if name != OWN)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -22,8 +22,8 @@ SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
 CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
 
-ModelChoice: Any = choice_of("Model", sorted(MODELS.items()))
-TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": (float, 1.0)})
+ModelChoice: Any = choice_of("Model", sorted(MODELS.items()), own=True)
+TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": (float, 1.0)}, own=True)
 TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()))
 TrainSection: Any = section_of(Settings, name="Train")
 
@@ -236,7 +236,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _teacher_for_terms(self) -> Recipe:
         objectives = [self.objective or (), *(stage.objective for stage in self.stages or ())]
-        needing = [term.name for terms in objectives for term in terms if TERMS[term.name].needs]
+        needing = [term.name for terms in objectives for term in terms if not term.is_own and TERMS[term.name].needs]
         if needing and self.teacher is None:
             raise ValueError(f"{needing[0]} needs a teacher, but there is no teacher section")
         return self
@@ -253,6 +253,13 @@ class Recipe(Strict):
             filled.append(stage.model_copy(update=update))
             before = stage.name
         return tuple(filled)
+
+
+def own_classes(recipe: Recipe) -> list[str]:
+    """Return the classes of the user's own that a recipe names, package.module:Class, each once."""
+    models = [recipe.student.model, recipe.teacher.model if recipe.teacher else None]
+    terms = [term for stage in recipe.resolved_stages() for term in stage.objective]
+    return list(dict.fromkeys(choice.name for choice in (*models, *terms) if choice is not None and choice.is_own))
 
 
 def build_choice(choice: Choice, constructors: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ that may be named; exactly one is given. A bare name (`model: mlp`) stands for t
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, create_model, 
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+OWN_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # package.module:Class
 SHAPE_ARGUMENTS = frozenset({"self", "shape", "classes", "return"})
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # of a constructor that is inherited
 
@@ -25,8 +27,16 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
+OWN = "own"  # the field of a choice that holds a class of the user's own
+
+
 class Choice(Strict):
     """Exactly one of several constructors, with its options."""
+
+    @classmethod
+    def known(cls) -> list[str]:
+        """The names that may be chosen."""
+        return [name for name in cls.model_fields if name != OWN]
 
     @model_validator(mode="before")
     @classmethod
@@ -34,10 +44,24 @@ class Choice(Strict):
         if isinstance(given, str):
             given = {given: {}}
         if not isinstance(given, dict):
-            raise ValueError(f"expected one of {', '.join(cls.model_fields)}")
-        if len(given) != 1:
-            raise ValueError(f"expected exactly one of {', '.join(cls.model_fields)}")
-        return {name: {} if options is None else options for name, options in given.items()}
+            raise ValueError(f"expected one of {', '.join(cls.known())}")
+        if len(given) != 1 or OWN in given:
+            raise ValueError(f"expected exactly one of {', '.join(cls.known())}")
+        (name, options), *_ = given.items()
+        options = {} if options is None else options
+        if OWN in cls.model_fields and isinstance(name, str) and OWN_CLASS.fullmatch(name):
+            return {OWN: cls._of_own(name, options)}
+        return {name: options}
+
+    @classmethod
+    def _of_own(cls, path: str, options: Any) -> dict[str, Any]:
+        """Take apart what is Limbeck's (such as a term's weight) and what the user's own constructor gets."""
+        if not isinstance(options, dict):
+            raise ValueError(f"{path} expects its options as a section of keys")
+        section: Any = cls.model_fields[OWN].annotation
+        known = set(typing.get_args(section)[0].model_fields) - {"path", "options"}
+        mine = {key: value for key, value in options.items() if key in known}
+        return {"path": path, "options": {str(k): v for k, v in options.items() if k not in known}, **mine}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -46,24 +70,36 @@ class Choice(Strict):
         found = handler.resolve_ref_schema(reference)
         chosen = {**found, "minProperties": 1, "maxProperties": 1}
         described: dict[str, Any] = {key: chosen.pop(key) for key in ("title", "description") if key in chosen}
+        names: list[dict[str, Any]] = [{"type": "string", "enum": cls.known()}]
+        if OWN in cls.model_fields:
+            chosen["properties"] = {name: one for name, one in chosen["properties"].items() if name != OWN}
+            chosen["patternProperties"] = {f"^{OWN_CLASS.pattern}$": {"type": ["object", "null"]}}
+            names.append({"type": "string", "pattern": f"^{OWN_CLASS.pattern}$"})
         found.clear()
-        found.update({**described, "anyOf": [{"type": "string", "enum": list(cls.model_fields)}, chosen]})
+        found.update({**described, "anyOf": [*names, chosen]})
         return reference
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a class of the user's own, package.module:Class."""
+        return OWN in self.model_fields_set
 
     @property
     def name(self) -> str:
         """The constructor's name in the recipe."""
-        return next(iter(self.model_fields_set))
+        place = next(iter(self.model_fields_set))
+        return self.__dict__[OWN].path if place == OWN else place
 
     @property
     def options(self) -> dict[str, Any]:
-        """The constructor's options, defaults filled in."""
-        section = self.__dict__[self.name]
-        return {name: section.__dict__[name] for name in type(section).model_fields}
+        """The constructor's options, defaults filled in where they are known."""
+        section = self.__dict__[OWN if self.is_own else self.name]
+        found = {name: section.__dict__[name] for name in type(section).model_fields}
+        return {**found.pop("options"), **{k: v for k, v in found.items() if k != "path"}} if self.is_own else found
 
     @model_serializer
     def _only_the_chosen(self) -> dict[str, Any]:
-        return {self.name: self.__dict__[self.name].model_dump()}
+        return {self.name: self.options if self.is_own else self.__dict__[self.name].model_dump()}
 
 
 def section_of(constructor: Any, *, extra: dict[str, Any] | None = None, name: str = "") -> type[Strict]:
@@ -83,10 +119,13 @@ def section_of(constructor: Any, *, extra: dict[str, Any] | None = None, name: s
 
 
 def choice_of(
-    title: str, constructors: Sequence[tuple[str, Any]], *, extra: dict[str, Any] | None = None
+    title: str, constructors: Sequence[tuple[str, Any]], *, extra: dict[str, Any] | None = None, own: bool = False
 ) -> type[Choice]:
-    """Return the pydantic model of a choice among named constructors."""
+    """Return the pydantic model of a choice among named constructors; own: or a class package.module:Class."""
     fields: dict[str, Any] = {
         name: (section_of(constructor, extra=extra) | None, None) for name, constructor in constructors
     }
+    if own:
+        given: dict[str, Any] = {"path": (str, ...), "options": (dict[str, Any], {}), **(extra or {})}
+        fields[OWN] = (create_model(f"Own{title}", __base__=Strict, **given) | None, None)
     return create_model(title, __base__=Choice, **fields)

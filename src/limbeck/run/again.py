@@ -14,20 +14,20 @@ from limbeck.run.result import read_report
 from limbeck.run.ship import FOLDER, write_student
 
 
-def export_again(folder: Path) -> Path:
-    """Write RUN/export from RUN/student and return its path.
+def export_again(folder: Path, *, trust: bool = False) -> Path:
+    """Write RUN/export from RUN/student and return its path; trust: import a class of the user's own for it.
 
     Raises FolderError when the run is not finished, DataError when its data came from Python or changed.
     """
     read_report(folder)
     text = (folder / RECIPE).read_text(encoding="utf-8")
     card = read_card(folder / "student")
-    if is_python_run(folder) or card["architecture"] is None:
+    if is_python_run(folder):
         raise DataError(
             f"{folder} was made from Python; export it again by the limbeck.distill call that made it, with force=True."
         )
-    plan = plan_from_recipe(parse_recipe(text, source=str(folder / RECIPE)))
+    plan = plan_from_recipe(parse_recipe(text, source=str(folder / RECIPE)), trust=trust)
     refuse_changed(folder, plan.data)
-    model = load_model(folder / "student")
+    model = load_model(folder / "student", plan.student.build() if card["architecture"] is None else None)
     write_student(folder, plan, model, seed=card["seed"], temperature=card["temperature"], sha256=card["sha256"])
     return folder / FOLDER

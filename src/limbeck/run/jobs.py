@@ -65,10 +65,11 @@ class Job:
     def carry_out(self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool) -> Trained:
         """Return the finished fit of a folder, trained if need be.
 
-        shared: whether the fit may come from the cache and is kept there; only for architectures of the zoo,
-        since the code of a user's own class may change unseen.
+        shared: whether the fit may come from the cache and is kept there; only for architectures of the zoo and
+        Limbeck's own terms, since the code of a user's own class may change unseen.
         """
-        key = self.fingerprint(device) if shared and self.made.architecture is not None else None
+        known = self.made.architecture is not None and not self.objective.has_own_terms
+        key = self.fingerprint(device) if shared and known else None
         if not (folder / FIT).is_file() and not (key is not None and self._fetch(key, folder)):
             self._train(folder, device, observers)
             if key is not None:

@@ -16,9 +16,10 @@ from torch import nn
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Transform, Views
-from limbeck.errors import DataError, ModelError, UserError, did_you_mean
+from limbeck.errors import DataError, ModelError, ObjectiveError, UserError, did_you_mean
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
+from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
 from limbeck.recipe.load import dump_recipe
 from limbeck.recipe.model import (
@@ -32,7 +33,9 @@ from limbeck.recipe.model import (
     StageSection,
     TeacherSection,
     build_choice,
+    own_classes,
 )
+from limbeck.recipe.own import ask_for_trust, build_own
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sweep import variants_of
 from limbeck.run.black_box import BlackBox, black_box_of
@@ -144,8 +147,14 @@ class Variant:
     plan: Plan
 
 
-def plan_from_recipe(recipe: Recipe) -> Plan:
-    """Open the data and turn a recipe into a plan. Raises the UserError of whatever does not fit."""
+def plan_from_recipe(recipe: Recipe, *, trust: bool = False) -> Plan:
+    """Open the data and turn a recipe into a plan; trust: whether classes of the user's own may be imported.
+
+    Raises the UserError of whatever does not fit.
+    """
+    for one in variants_of(recipe):
+        ask_for_trust(own_classes(one.recipe), trust)
+    ask_for_trust(own_classes(recipe), trust)
     data = open_data(recipe.data)
     if recipe.sweep is None:
         return _plan(recipe, data)
@@ -268,7 +277,8 @@ def normaliser(choice: str | NormaliseSection, data: Data) -> Normalise | None:
 def title_of(architecture: dict[str, Any]) -> str:
     """Return an architecture in one line without its defaults, such as 'mlp(hidden=[32])'."""
     (name, options), *_ = architecture.items()
-    defaults = {key: p.default for key, p in inspect.signature(MODELS[name].__init__).parameters.items()}
+    known = inspect.signature(MODELS[name].__init__).parameters if name in MODELS else {}
+    defaults = {key: parameter.default for key, parameter in known.items()}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
     told = [f"{key}={value}" for key, value in options.items() if value != plain.get(key)]
     return f"{name}({', '.join(told)})" if told else name
@@ -278,7 +288,7 @@ def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, s
     architecture = choice.model_dump(mode="json")
     return ModelPlan(
         build=lambda: build_choice_for(choice, data),
-        architecture=architecture,
+        architecture=None if choice.is_own else architecture,
         title=title_of(architecture),
         normalise=normaliser(normalise, data),
         weights=Path(expand(source).removeprefix("file:")) if source else None,
@@ -287,16 +297,34 @@ def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, s
 
 
 def build_choice_for(choice: Choice, data: Data) -> nn.Module:
-    """Build a zoo model for the shape and the classes of the data."""
+    """Build a model of the zoo, or of the user's own, for the shape and the classes of the data."""
+    if choice.is_own:
+        given = {"shape": data.shape, "classes": len(data.classes)}
+        own: nn.Module = build_own(choice.name, nn.Module, given, choice.options)
+        return own
     net: nn.Module = MODELS[choice.name](data.shape, len(data.classes), **choice.options)
     return net
 
 
 def _stage_plan(stage: StageSection) -> StagePlan:
-    objective = Objective((term.options["weight"], build_choice(term, TERMS)) for term in stage.objective)
+    objective = Objective((term.options["weight"], _term(term)) for term in stage.objective)
     assert stage.train is not None  # resolved
     assert stage.start is not None  # resolved
     return StagePlan(stage.name, stage.start, objective, Settings(**dict(stage.train)))
+
+
+def _term(choice: Choice) -> Term:
+    if not choice.is_own:
+        known: Term = build_choice(choice, TERMS)
+        return known
+    options = {key: value for key, value in choice.options.items() if key != "weight"}
+    term = build_own(choice.name, Term, {}, options)  # type: ignore[type-abstract]
+    if lost := [name for name in options if not hasattr(term, name)]:
+        raise ObjectiveError(
+            f"{choice.name} does not keep its argument {lost[0]}; a term stores every argument as an attribute of the "
+            f"same name, by which it is described."
+        )
+    return term
 
 
 def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> TeacherPlan:
