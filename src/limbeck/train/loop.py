@@ -100,11 +100,10 @@ def fit(
 ) -> Progress:
     """Train a model in place and leave it with its best weights, by accuracy on the validation rows.
 
-    Ties, and differences of a single validation row, go to the later epoch; without validation rows the last
-    epoch is kept. checkpoint: a file that is
-    written every few seconds and from which an interrupted fit goes on to the same result (on a CPU).
-    Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError when the
-    loss is not finite.
+    Ties, and differences of a single validation row, go to the later epoch; without validation rows the last epoch is
+    kept. checkpoint: a file that is written every few seconds and from which an interrupted fit goes on to the same
+    result (on a CPU). Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError
+    when the loss is not finite.
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
     accelerator = _accelerator(device or torch.device("cpu"))
@@ -114,6 +113,7 @@ def fit(
     optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
     prepared, optimizer = accelerator.prepare(model, optimizer)
     modules = {"model": model.net, "objective": objective}
+    course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers)
     order, progress, best = Order(lesson.rows, seed), Progress(), {}
     if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
         best, progress = found[0], Progress(**found[1])
@@ -137,7 +137,7 @@ def fit(
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             if progress.step % budget.per_epoch == 0 or progress.step == last:
                 means = sums / (step % budget.per_epoch + 1)
-                if _end_epoch(name, seed, progress, budget, objective.names, means, model, lesson, settings, observers):
+                if _end_epoch(course, progress, means):
                     best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
                 sums.zero_()
                 model.train()
@@ -181,25 +181,31 @@ def _accelerator(device: torch.device) -> Accelerator:
     return Accelerator(cpu=device.type == "cpu")
 
 
-def _end_epoch(
-    name: str,
-    seed: int,
-    progress: Progress,
-    budget: Budget,
-    names: Sequence[str],
-    means: Tensor,
-    model: Adapted,
-    lesson: Lesson,
-    settings: Settings,
-    observers: Sequence[Observer],
-) -> bool:
-    """Validate, note the epoch and tell the observers; return whether its weights are the best so far."""
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """What stays as it is while a model is trained."""
+
+    name: str
+    seed: int
+    model: Adapted
+    terms: Sequence[str]
+    lesson: Lesson
+    settings: Settings
+    budget: Budget
+    observers: Sequence[Observer]
+
+
+def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
+    """Validate, note the epoch and tell the observers; return whether its weights are the best so far.
+
+    means: of the loss and of each term over the epoch's steps.
+    """
     progress.epoch += 1
-    record = _record(name, seed, progress, budget, names, means, model, lesson, settings)
+    record = _record(course, progress, means)
     progress.history.append(asdict(record))
-    for observer in observers:
+    for observer in course.observers:
         observer(record)
-    return _is_best(progress, record.accuracy, len(lesson.validation))
+    return _is_best(progress, record.accuracy, len(course.lesson.validation))
 
 
 def _prepare(
@@ -230,34 +236,25 @@ def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:
     return lesson.samples.batch(rows, view=view, views=lesson.views, labels=lesson.labels)
 
 
-def _record(
-    name: str,
-    seed: int,
-    progress: Progress,
-    budget: Budget,
-    names: Sequence[str],
-    means: Tensor,
-    model: Adapted,
-    lesson: Lesson,
-    settings: Settings,
-) -> Record:
+def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
     loss, *parts = means.tolist()
+    named, lesson, budget = dict(zip(course.terms, parts, strict=True)), course.lesson, course.budget
     if not torch.isfinite(means).all():
-        broken = [part for part, value in zip(names, parts, strict=True) if value - value != 0] or ["the loss"]
+        broken = [part for part, value in named.items() if value - value != 0] or ["the loss"]
         raise TrainingError(
-            f"Training {name} (seed {seed}) stopped at step {progress.step}: {', '.join(broken)} is not finite. "
-            f"Lower the learning rate (now {settings.lr:g}) or the weight of that term."
+            f"Training {course.name} (seed {course.seed}) stopped at step {progress.step}: {', '.join(broken)} is not "
+            f"finite. Lower the learning rate (now {course.settings.lr:g}) or the weight of that term."
         )
     return Record(
-        model=name,
-        seed=seed,
+        model=course.name,
+        seed=course.seed,
         epoch=progress.epoch,
         epochs=-(-budget.steps // budget.per_epoch),
         step=progress.step,
         loss=loss,
-        parts=dict(zip(names, parts, strict=True)),
-        accuracy=accuracy(model, lesson.samples, lesson.validation, lesson.labels),
-        lr=learning_rate(settings, progress.step - 1, budget.steps),
+        parts=named,
+        accuracy=accuracy(course.model, lesson.samples, lesson.validation, lesson.labels),
+        lr=learning_rate(course.settings, progress.step - 1, budget.steps),
         seconds=progress.seconds,
     )
 
