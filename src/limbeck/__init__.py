@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from limbeck.api import check, distill, run_recipe
+    from limbeck.data.affine import Rotate, Scale
     from limbeck.data.contents import ReadOptions
     from limbeck.data.dataset import Data
     from limbeck.data.views import Flip, PerSample, Shift
@@ -40,6 +41,7 @@ _HOMES = {
     "limbeck.api": ("check", "distill", "run_recipe"),
     "limbeck.data.contents": ("ReadOptions",),
     "limbeck.data.dataset": ("Data",),
+    "limbeck.data.affine": ("Rotate", "Scale"),
     "limbeck.data.views": ("Flip", "PerSample", "Shift"),
     "limbeck.errors": ("Failure", "LimbeckError", "UserError"),
     "limbeck.export.predict": ("predict",),
@@ -75,6 +77,8 @@ __all__ = [
     "PerSample",
     "ReadOptions",
     "Result",
+    "Rotate",
+    "Scale",
     "Settings",
     "Shift",
     "SoftLabels",

@@ -72,7 +72,7 @@ class Shift(Transform):
 
     def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
         """Shift inputs [B, C, H, W]; every one of the (2 pixels + 1)^2 moves is equally likely."""
-        count, channels, height, width = _picture_shape(inputs, "shift")
+        count, channels, height, width = picture_shape(inputs, "shift")
         edge = self.pixels
         padded = F.pad(inputs, (edge, edge, edge, edge))
         tall, wide = padded.shape[2:]
@@ -95,7 +95,7 @@ class Flip(Transform):
 
     def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
         """Mirror those of inputs [B, C, H, W] whose number is below the probability."""
-        _picture_shape(inputs, "flip")
+        picture_shape(inputs, "flip")
         return torch.where(numbers[:, :, None, None] < self.probability, inputs.flip(3), inputs)
 
 
@@ -183,7 +183,8 @@ def _shift_right(bits: Tensor, places: int) -> Tensor:
     return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
-def _picture_shape(inputs: Tensor, name: str) -> tuple[int, int, int, int]:
+def picture_shape(inputs: Tensor, name: str) -> tuple[int, int, int, int]:
+    """Return B, C, H and W; DataError where the samples are no pictures; name: of the transform."""
     if inputs.ndim != 4:
         raise DataError(
             f"{name} works on pictures [B, C, H, W], but the samples are {list(inputs.shape[1:])}; "

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 import limbeck.models
 import limbeck.objectives
+from limbeck.data.affine import Rotate, Scale
 from limbeck.data.views import Flip, Shift
 from limbeck.objectives.base import snake_case
 from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
@@ -16,7 +17,7 @@ from limbeck.train.settings import Settings
 
 MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__}
 TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
-TRANSFORMS = {"shift": Shift, "flip": Flip}
+TRANSFORMS = {"shift": Shift, "flip": Flip, "rotate": Rotate, "scale": Scale}
 BLACK_BOXES = ("onnx:", "labels:")
 SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
