@@ -33,7 +33,15 @@ def sample_report(classes: list[str] | None = None, seeds: int = 5) -> dict[str,
         "data": _data(classes),
         "seeds": list(range(seeds)),
         "verdict": verdict,
-        "stages": [{"name": "soft", "model": "student", "controls": {"labels": "labels"}, "verdict": verdict}],
+        "stages": [
+            {
+                "name": "soft",
+                "model": "student",
+                "controls": {"labels": "labels"},
+                "objective": "soft_labels",
+                "verdict": verdict,
+            }
+        ],
         "models": {key: _model(draw, key, seeds) for key in _NAMES},
         "sweep": None,
         "variants": [],

@@ -216,19 +216,26 @@ def predict(
         raise typer.Exit(UserError.exit_code)
 
 
-@app.command(epilog="Example: limbeck report runs/demo")
+@app.command(epilog="Example: limbeck report runs/demo runs/demo-2 --out both.html")
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")], as_json: Json = False
+    folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
+    out: Annotated[Path | None, typer.Option(help="With several runs: also write a page that compares them.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Render the pages of finished runs again, and print their figures side by side."""
     from limbeck.cli.tables import runs_table
+    from limbeck.run.compare import write_comparison
     from limbeck.run.pipeline import write_pages
     from limbeck.run.result import read_report
 
     found = {str(folder): read_report(folder) for folder in folders}
+    if out is not None:
+        write_comparison(out, found)
     for folder, one in found.items():
         write_pages(Path(folder), one)
     _print(found, as_json, runs_table)
+    if out is not None and not as_json:
+        print(out)
 
 
 @app.command(epilog="Example: limbeck methods --json")

@@ -15,6 +15,7 @@ from limbeck.report.curves import curve_figure
 from limbeck.report.reliability import reliability_figure
 
 Report = Mapping[str, Any]
+TEMPLATES = Path(__file__).parent
 
 
 def render_html(report: Report) -> str:
@@ -65,7 +66,7 @@ def _shared(report: Report) -> dict[str, Any]:
 
 
 def _render(name: str, values: Mapping[str, Any]) -> str:
-    loader = FileSystemLoader(Path(__file__).parent)
+    loader = FileSystemLoader(TEMPLATES)
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                             lstrip_blocks=True)  # fmt: skip
     page = templates.get_template(name).render(values)
