@@ -33,7 +33,7 @@ def read_csv(path: Path, options: ReadOptions) -> Source:
     text = read_text(train_file)
     label = label_column(text, options.label)
     columns, more = recognise(text, label, options.drop, options.categorical)
-    classes = _class_names(text, label)
+    classes = class_names(text, label)
     return Source(
         name=f"csv:{path}",
         classes=classes,
@@ -53,8 +53,13 @@ def read_labelled(path: Path, columns: Columns, label: str, classes: Sequence[st
 
 def read_unlabelled(path: Path, columns: Columns) -> Samples:
     """Read a file, or the train.csv of a folder, whose columns are known; a class column is not needed."""
-    table = read_rows(_find(path)[0], columns)
+    table = read_rows(training_file(path), columns)
     return _samples(table, np.full(len(table), -1, dtype=np.int64), "unlabelled")
+
+
+def training_file(path: Path) -> Path:
+    """Return the file to train on: a file itself, or the train.csv of a folder."""
+    return _find(path)[0]
 
 
 def held_out(path: Path) -> Path:
@@ -83,7 +88,8 @@ def _samples(table: Table, labels: NDArray[np.int64], split: str) -> Samples:
     return Samples(torch.zeros(len(table), 0), torch.from_numpy(labels), ids, table)
 
 
-def _class_names(text: TextColumns, label: str) -> tuple[str, ...]:
+def class_names(text: TextColumns, label: str) -> tuple[str, ...]:
+    """Return the values of the class column, sorted. Raises DataError for one that is empty or holds no classes."""
     cells = text[label]
     there = ~is_missing(cells)
     distinct = sorted(set(cells.filter(pa.array(there)).to_pylist()))

@@ -6,6 +6,7 @@ Shapes: B rows (dynamic, called "batch"), n columns of numbers, m of categories,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from limbeck.data.preprocess import Categories, Numbers, Preprocessing
+from limbeck.data.table import MISSING, Table
 from limbeck.errors import ExportError
 from limbeck.export.trace import INPUT
 from limbeck.files import write_bytes
@@ -22,6 +24,27 @@ ML = "ai.onnx.ml"
 ML_VERSION = 1
 PREFIX = "front_"
 BATCH = "batch"
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """What stands in front of a graph that ships: a preprocessing, and some raw rows to try it on."""
+
+    preprocessing: Preprocessing
+    rows: Table
+
+    def describe(self) -> dict[str, Any]:
+        """Return the manifest's `table`: the columns of each input, the cells that say nothing, the preprocessing."""
+        columns = self.preprocessing.columns
+        inputs = {
+            "numbers": {"type": "float32", "columns": list(columns.numbers)},
+            "categories": {"type": "string", "columns": list(columns.categories)},
+        }
+        return {
+            "inputs": {name: entry for name, entry in inputs.items() if entry["columns"]},
+            "missing": list(MISSING),
+            "preprocessing": self.preprocessing.as_json(),
+        }
 
 
 def attach_front(path: Path, preprocessing: Preprocessing, target: Path | None = None) -> None:
