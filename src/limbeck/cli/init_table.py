@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import textwrap
 from pathlib import Path
 
 from limbeck.cli.init import name_of, refuse_existing
@@ -12,6 +13,8 @@ from limbeck.data.csv_file import TextColumns, read_text, some
 from limbeck.data.csv_table import class_names, training_file
 from limbeck.data.table import Columns
 from limbeck.files import write_text
+
+LONGEST_LINE = 110  # of a comment, before it goes on in the next
 
 TEMPLATE = """\
 # {classes} classes, {rows} rows. A quick check, in a folder of its own:
@@ -23,10 +26,8 @@ seeds: 5                        # every model is trained 5 times: the report giv
 
 data:
   source: {source}
-  label: {label}                # the class column: {seen}
-  # {numbers} columns of numbers: {number_names}
-  # {categories} columns of categories: {category_names}
-{notes}  drop: []                      # columns to leave out, such as ids and what is only known afterwards
+  label: {label}                # the class column
+{comments}  drop: []                      # columns to leave out, such as ids and what is only known afterwards
   categorical: []               # columns whose numbers are names, such as a postcode
   validation: 0.1               # share of the training rows that picks the best epoch
 {test}  # labels_per_class: 20        # pretend that only so many labels are known
@@ -70,6 +71,13 @@ def _filled(
     place: Path, target: Path, name: str, text: TextColumns, label: str, columns: Columns, notes: tuple[str, ...]
 ) -> str:
     classes = class_names(text, label)
+    seen = [
+        f"Classes: {some(classes)}",
+        f"{len(columns.numbers)} of numbers: {some(columns.numbers) or 'none'}",
+        f"{len(columns.categories)} of categories: {some(columns.categories) or 'none'}",
+        *notes,
+    ]
+    tested = (place / "test.csv").is_file()
     return TEMPLATE.format(
         classes=len(classes),
         rows=f"{len(text):,}",
@@ -77,21 +85,16 @@ def _filled(
         name=name,
         source=_quoted(f"csv:{place}"),
         label=_quoted(label),
-        seen=_in_a_comment(some(classes)),
-        numbers=len(columns.numbers),
-        number_names=_in_a_comment(some(columns.numbers) or "none"),
-        categories=len(columns.categories),
-        category_names=_in_a_comment(some(columns.categories) or "none"),
-        notes="".join(f"  # {_in_a_comment(note)}\n" for note in notes),
-        test="" if (place / "test.csv").is_file() else "  test: 0.2                     # share held out for the "
-        "final figures\n",
-    )  # fmt: skip
+        comments="".join(map(_comment, seen)),
+        test="" if tested else "  test: 0.2                     # share held out for the final figures\n",
+    )
 
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _in_a_comment(text: str) -> str:
-    """Return a text in one line, so that no name can end the comment that it is in."""
-    return " ".join(text.split())
+def _comment(text: str) -> str:
+    """Return a text as lines of a comment; no name in it can end the comment."""
+    lines = textwrap.wrap(" ".join(text.split()), LONGEST_LINE, break_on_hyphens=False)
+    return "".join(f"  # {line}\n" for line in lines)

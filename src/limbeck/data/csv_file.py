@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from limbeck.data.hashing import content_hash, number_repeats
 from limbeck.data.table import MISSING, Columns, Table
 from limbeck.errors import DataError, did_you_mean
 
@@ -46,6 +47,14 @@ class TextColumns:
             near = did_you_mean(absent[0], self.columns)
             told = f"column {quoted}" if len(absent) == 1 else f"columns {quoted}"
             raise DataError(f"{self.path}: there is no {told}; there are {some(list(self.columns))}.{near}")
+
+    def ids(self, label: str | None) -> list[str]:
+        """Return a hash of what each row says beside its label; a repeat gets a number behind it.
+
+        Columns that no model sees count too, so that leaving one out moves no row to another split.
+        """
+        columns = [self.columns[name].to_pylist() for name in sorted(self.columns) if name != label]
+        return number_repeats(content_hash("\0".join(row).encode()) for row in zip(*columns, strict=True))
 
     def place(self, row: int, name: str) -> str:
         """Return where a cell is, rows counted as a spreadsheet does; row: counted from 0 below the header."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from limbeck.data.bulk import name_some
 from limbeck.data.column_kinds import label_column, recognise
 from limbeck.data.contents import ReadOptions, Source
-from limbeck.data.csv_file import NUMBER, TextColumns, is_missing, looks_like, read_rows, read_text, table_of
+from limbeck.data.csv_file import NUMBER, TextColumns, is_missing, looks_like, read_text, table_of
 from limbeck.data.samples import Samples
-from limbeck.data.table import Columns, Table
+from limbeck.data.table import Columns
 from limbeck.errors import DataError, did_you_mean
 
 WHOLE = r"^[+-]?\d+(\.0*)?$"
@@ -37,7 +37,7 @@ def read_csv(path: Path, options: ReadOptions) -> Source:
     return Source(
         name=f"csv:{path}",
         classes=classes,
-        train=_samples(table_of(text, columns), labels_of(text, label, classes), "train"),
+        train=_samples(text, columns, labels_of(text, label, classes), "train", label),
         test=None if test_file is None else read_labelled(test_file, columns, label, classes, "test"),
         notes=notes + more,
         label=label,
@@ -48,13 +48,13 @@ def read_labelled(path: Path, columns: Columns, label: str, classes: Sequence[st
     """Read a file whose columns and classes are known; split: what the ids begin with."""
     text = read_text(path)
     text.require([label])
-    return _samples(table_of(text, columns), labels_of(text, label, classes), split)
+    return _samples(text, columns, labels_of(text, label, classes), split, label)
 
 
 def read_unlabelled(path: Path, columns: Columns) -> Samples:
     """Read a file, or the train.csv of a folder, whose columns are known; a class column is not needed."""
-    table = read_rows(training_file(path), columns)
-    return _samples(table, np.full(len(table), -1, dtype=np.int64), "unlabelled")
+    text = read_text(training_file(path))
+    return _samples(text, columns, np.full(len(text), -1, dtype=np.int64), "unlabelled", None)
 
 
 def training_file(path: Path) -> Path:
@@ -83,9 +83,9 @@ def labels_of(text: TextColumns, label: str, classes: Sequence[str]) -> NDArray[
     return labels
 
 
-def _samples(table: Table, labels: NDArray[np.int64], split: str) -> Samples:
-    ids = tuple(f"{split}/{name}" for name in table.ids())
-    return Samples(torch.zeros(len(table), 0), torch.from_numpy(labels), ids, table)
+def _samples(text: TextColumns, columns: Columns, labels: NDArray[np.int64], split: str, label: str | None) -> Samples:
+    ids = tuple(f"{split}/{name}" for name in text.ids(label))
+    return Samples(torch.zeros(len(text), 0), torch.from_numpy(labels), ids, table_of(text, columns))
 
 
 def class_names(text: TextColumns, label: str) -> tuple[str, ...]:

@@ -46,10 +46,10 @@ def _load(path: Path) -> Arrays:
     if not path.is_file():
         raise DataError(f'data.source: there is no file "{path}".')
     try:
-        opened = np.load(path, allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            raise DataError(f"{path}: this is a single array; npz: needs a file that np.savez makes.")
-        with opened:
+        with path.open("rb") as file:
+            opened = np.load(file, allow_pickle=False)
+            if isinstance(opened, np.ndarray):
+                raise DataError(f"{path}: this is a single array; npz: needs a file that np.savez makes.")
             return {name: opened[name] for name in opened.files}
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be read as an .npz file: {error}.") from None

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.data.hashing import content_hash, number_repeats
-
 MISSING = ("", "?", "NA", "N/A", "NaN", "nan", "NULL", "null")
 """Cells that say nothing."""
 
@@ -56,11 +54,6 @@ class Table:
         """Return what an exported graph takes: "numbers" and "categories", either left out without such a column."""
         parts: dict[str, NDArray[Any]] = {"numbers": self.numbers, "categories": self.categories}
         return {name: values for name, values in parts.items() if values.shape[1]}
-
-    def ids(self) -> list[str]:
-        """Return a hash of each row's content; a repeat gets a number behind it."""
-        pairs = zip(self.numbers, self.categories.tolist(), strict=True)
-        return number_repeats(content_hash(row.tobytes() + "\0".join(texts).encode()) for row, texts in pairs)
 
 
 def join(tables: Sequence[Table]) -> Table:
