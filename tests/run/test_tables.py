@@ -242,3 +242,11 @@ def test_names_of_columns_may_be_numbers() -> None:
     text = "student: {model: linear}\ndata: {source: 'csv:x', label: 3, drop: [1], categorical: [2]}\n"
     section = parse_recipe(text + "objective: [cross_entropy]\n").data
     assert (section.label, section.drop, section.categorical) == ("3", ("1",), ("2",))
+
+
+def test_check_says_what_it_found(call: Any) -> None:
+    answer = call("check", "people.yaml", "--json")
+    assert answer.code == 0
+    found = {one["name"]: one["sentence"] for one in json.loads(answer.out)}
+    assert found["splits"] == "180 samples train, 20 validate, 60 test."
+    assert "normalisation" not in found
