@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.data.csv_file import read_rows
 from limbeck.data.pictures import decode
 from limbeck.data.table import Columns
 from limbeck.errors import DataError, UserError
@@ -81,6 +80,8 @@ def _picture(file: Path, entry: dict[str, Any]) -> NDArray[np.uint8] | DataError
 def _predict_tables(
     session: Session, manifest: dict[str, Any], files: Sequence[Path], top: int
 ) -> Iterator[dict[str, Any]]:
+    from limbeck.data.csv_file import read_rows  # pyarrow is slow to start, and pictures do without it
+
     inputs = manifest["table"]["inputs"]
     names = {name: tuple(entry["columns"]) for name, entry in inputs.items()}
     columns = Columns(names.get("numbers", ()), names.get("categories", ()))
