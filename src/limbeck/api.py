@@ -269,7 +269,7 @@ def _teacher_plan(teacher: nn.Module | str | Path, normalise: Normalisation, dat
 
 
 def _normaliser(choice: Normalisation, data: Data) -> Normalise | None:
-    if choice == "none":
+    if choice == "none" or (choice == "data" and data.preprocessing is not None):
         return None
     if choice == "data":
         return Normalise(*data.statistics())

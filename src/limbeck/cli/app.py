@@ -161,16 +161,33 @@ def check(
         raise typer.Exit(UserError.exit_code)
 
 
-@app.command(epilog="Example: limbeck init photos/ && limbeck run photos.yaml")
+@app.command(
+    epilog="Example: limbeck init photos/ && limbeck run photos.yaml\n\n"
+    "Example: limbeck init patients.csv --label outcome && limbeck run patients.yaml"
+)
 def init(
-    folder: Annotated[Path, typer.Argument(help="A folder with one folder of pictures for each class.")],
-    out: Annotated[Path | None, typer.Option(help="The recipe to write; otherwise FOLDER's name.yaml.")] = None,
+    place: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder with one folder of pictures for each class; or a CSV file, or a folder with train.csv."
+        ),
+    ],
+    label: Annotated[
+        str | None, typer.Option(help="The class column of a table; otherwise label, target, class or y.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The recipe to write; otherwise PLACE's name.yaml.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a commented recipe for a folder of pictures."""
+    """Write a commented recipe for a folder of pictures or a table."""
     from limbeck.cli.init import write_recipe
+    from limbeck.cli.init_table import write_table_recipe
 
-    print(write_recipe(folder, out, force))
+    if place.is_file() or (place / "train.csv").is_file():
+        print(write_table_recipe(place, label, out, force))
+    elif label is not None:
+        raise UserError(f"--label is for tables, but {place} is neither a CSV file nor a folder with train.csv.")
+    else:
+        print(write_recipe(place, out, force))
 
 
 @app.command(epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json")
@@ -200,7 +217,7 @@ def export(folder: Annotated[Path, typer.Argument(help="The folder of a finished
 @app.command(epilog="Example: limbeck predict runs/demo/export photo.jpg other.png")
 def predict(
     bundle: Annotated[Path, typer.Argument(help="An export/ folder, or the run folder around it.")],
-    files: Annotated[list[Path], typer.Argument(help="Pictures; or tables of rows (.npy, .csv).")],
+    files: Annotated[list[Path], typer.Argument(help="Pictures; or tables (.csv with a header; .npy).")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to list for each file.")] = 1,
 ) -> None:
     """Print one JSON line for each file: file, class, probability. Uses ONNX Runtime alone."""

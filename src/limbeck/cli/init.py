@@ -61,10 +61,9 @@ def write_recipe(folder: Path, out: Path | None, force: bool) -> Path:
     """
     root = folder / "train" if (folder / "train").is_dir() else folder
     counts = _count(folder, root)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name)[:80].strip("-._") or "photos"
+    name = name_of(folder, "photos")
     target = out or Path(f"{name}.yaml")
-    if target.exists() and not force:
-        raise FolderError(f"{target} exists already; use --force to replace it or --out for another file.")
+    refuse_existing(target, force)
     side, seen = _side([path for paths in counts.values() for path in paths])
     text = TEMPLATE.format(
         classes=len(counts),
@@ -81,6 +80,18 @@ def write_recipe(folder: Path, out: Path | None, force: bool) -> Path:
     )
     write_text(target, text)
     return target
+
+
+def name_of(place: Path, otherwise: str) -> str:
+    """Return a run's name made from that of a file or folder."""
+    stem = place.resolve().stem if place.is_file() else place.resolve().name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:80].strip("-._") or otherwise
+
+
+def refuse_existing(target: Path, force: bool) -> None:
+    """Raise FolderError for a recipe that exists, unless it may be replaced."""
+    if target.exists() and not force:
+        raise FolderError(f"{target} exists already; use --force to replace it or --out for another file.")
 
 
 def _count(folder: Path, root: Path) -> dict[str, list[Path]]:

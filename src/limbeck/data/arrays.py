@@ -29,8 +29,9 @@ def from_arrays(
     test: Labelled | None = None,
     unlabelled: Arrays | None = None,
     classes: Sequence[str] | None = None,
+    validation: Labelled | None = None,
 ) -> Source:
-    """Take (inputs [N, ...], labels [N]) for train and test, and inputs alone for unlabelled samples.
+    """Take (inputs [N, ...], labels [N]) for train, test and validation, and inputs alone for unlabelled samples.
 
     uint8 [N, H, W] and [N, C, H, W] are pictures, and so is [N, H, W, C] where C is 1, 3 or 4 and H is not;
     all else becomes float32. Labels are whole numbers in 0..C-1, -1 for none. Ids are content hashes.
@@ -39,18 +40,19 @@ def from_arrays(
     """
     found = _labelled(train, "train", classes)
     names = tuple(classes) if classes is not None else _numbered(found.labels)
-    tested = None if test is None else _distinct(_labelled(test, "test", names), found)
+    tested = None if test is None else _distinct(_labelled(test, "test", names), found, "test")
+    judged = None if validation is None else _distinct(_labelled(validation, "validation", names), found, "validation")
     extra = None
     if unlabelled is not None:
         inputs = as_inputs(unlabelled, "unlabelled")
         extra = without_labels(_samples(inputs, torch.full((len(inputs),), -1)))
-    for part, where in ((tested, "test"), (extra, "unlabelled")):
+    for part, where in ((tested, "test"), (judged, "validation"), (extra, "unlabelled")):
         if part is not None and (part.shape, part.inputs.dtype) != (found.shape, found.inputs.dtype):
             raise DataError(
                 f"{where} samples must be like the train samples, {list(found.shape)} ({found.inputs.dtype})"
                 f", but they are {list(part.shape)} ({part.inputs.dtype})."
             )
-    return Source("arrays", names, found, tested, extra, reading=_reading(found))
+    return Source("arrays", names, found, tested, extra, reading=_reading(found), validation=judged)
 
 
 def from_datasets(
@@ -125,11 +127,11 @@ def _samples(inputs: Tensor, labels: Tensor) -> Samples:
     return Samples(inputs, labels, tuple(number_repeats(row_hash(row) for row in inputs.numpy())))
 
 
-def _distinct(test: Samples, train: Samples) -> Samples:
-    """Rename test samples that have the id, and so the content, of a train sample."""
+def _distinct(other: Samples, train: Samples, split: str) -> Samples:
+    """Rename samples of another split that have the id, and so the content, of a train sample."""
     taken = set(train.ids)
-    ids = tuple(f"{name}#test" if name in taken else name for name in test.ids)
-    return Samples(test.inputs, test.labels, ids)
+    ids = tuple(f"{name}#{split}" if name in taken else name for name in other.ids)
+    return Samples(other.inputs, other.labels, ids)
 
 
 def _numbered(labels: Tensor) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from limbeck.data.contents import Source
 from limbeck.data.hashing import row_hash
 from limbeck.data.samples import Samples
+from limbeck.data.table import join
 from limbeck.errors import DataError, did_you_mean
 
 UNLABELLED = "unlabelled/"
@@ -21,7 +22,8 @@ def take(samples: Samples, rows: NDArray[np.int64]) -> Samples:
     """Return the samples of rows (int64 [R])."""
     index = torch.from_numpy(rows)
     ids = tuple(samples.ids[row] for row in rows.tolist())
-    return Samples(samples.inputs[index], samples.labels[index], ids)
+    raw = None if samples.raw is None else samples.raw.take(rows)
+    return Samples(samples.inputs[index], samples.labels[index], ids, raw)
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
@@ -34,13 +36,14 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
                 f"({first.inputs.dtype}), but they are {list(part.shape)} ({part.inputs.dtype})."
             )
     inputs, labels = torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])
-    return Samples(inputs, labels, tuple(name for part in parts for name in part.ids))
+    raws = [part.raw for part in parts if part.raw is not None]
+    return Samples(inputs, labels, tuple(name for part in parts for name in part.ids), join(raws) if raws else None)
 
 
 def without_labels(samples: Samples, prefix: str = UNLABELLED) -> Samples:
     """Return the samples with all labels -1, and the prefix before those ids that lack it."""
     ids = tuple(name if name.startswith(prefix) else prefix + name for name in samples.ids)
-    return Samples(samples.inputs, torch.full_like(samples.labels, -1), ids)
+    return Samples(samples.inputs, torch.full_like(samples.labels, -1), ids, samples.raw)
 
 
 def keep_classes(source: Source, classes: Sequence[str]) -> Source:
@@ -57,8 +60,9 @@ def keep_classes(source: Source, classes: Sequence[str]) -> Source:
             hint = did_you_mean(name, source.classes) or f" There are {', '.join(source.classes[:20])}."
             raise DataError(f'data.classes: {source.name} has no class "{name}".{hint}')
         new[source.classes.index(name)] = label
-    test = None if source.test is None else _renumber(source.test, new)
-    return replace(source, classes=tuple(classes), train=_renumber(source.train, new), test=test)
+    validation, test = (None if part is None else _renumber(part, new) for part in (source.validation, source.test))
+    train = _renumber(source.train, new)
+    return replace(source, classes=tuple(classes), train=train, validation=validation, test=test)
 
 
 def count_identical(these: Samples, those: Samples) -> int:
@@ -71,4 +75,4 @@ def _renumber(samples: Samples, new: torch.Tensor) -> Samples:
     labels = new[samples.labels]
     rows = (labels > -2).nonzero().squeeze(1)
     kept = take(samples, rows.numpy())
-    return Samples(kept.inputs, labels[rows], kept.ids)
+    return Samples(kept.inputs, labels[rows], kept.ids, kept.raw)

@@ -11,12 +11,13 @@ from limbeck.errors import DataError
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How pictures become arrays.
+    """How files become samples.
 
-    size: pixels of a side, or (height, width); None is the pictures' common size. channels: "auto" is grey
-    where every picture is grey. resize: "squash" to the size, "crop" the middle, or "pad" with the
+    For pictures: size: pixels of a side, or (height, width); None is the pictures' common size. channels: "auto"
+    is grey where every picture is grey. resize: "squash" to the size, "crop" the middle, or "pad" with the
     background, which also lies behind transparent pixels. corrupt: what to do about a file that cannot be
-    read. Raises DataError for a size below 1.
+    read. For tables: label: the class column, None for the one called label, target, class or y; drop: columns to
+    leave out; categorical: columns whose numbers are names. Raises DataError for a size below 1.
     """
 
     size: int | tuple[int, int] | None = None
@@ -24,6 +25,9 @@ class ReadOptions:
     resize: Literal["squash", "crop", "pad"] = "squash"
     background: Literal["white", "black"] = "white"
     corrupt: Literal["error", "skip"] = "error"
+    label: str | None = None
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pixels is not None and min(self.pixels) < 1:
@@ -42,9 +46,10 @@ AS_FOUND = ReadOptions()
 class Source:
     """Samples as they were found, before any split is drawn.
 
-    classes: C names, label i is classes[i]; test: None where the source has no test split of its own;
+    classes: C names, label i is classes[i]; test and validation: None where the source has no such split of its own;
     unlabelled: samples whose labels are all -1; notes: sentences about what was left out or decided;
-    reading: the options that were in effect, size and channels filled in, None where inputs are no pictures.
+    reading: the options that were in effect, size and channels filled in, None where inputs are no pictures;
+    label: the class column of a table, whose samples have no inputs yet: they are made when the split is known.
     """
 
     name: str
@@ -54,3 +59,5 @@ class Source:
     unlabelled: Samples | None = None
     notes: tuple[str, ...] = ()
     reading: ReadOptions | None = None
+    validation: Samples | None = None
+    label: str | None = None

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,6 +21,7 @@ from limbeck.data.combine import concatenate, count_identical, keep_classes, tak
 from limbeck.data.contents import AS_FOUND, ReadOptions, Source
 from limbeck.data.items import Item
 from limbeck.data.moments import mean_and_std
+from limbeck.data.preprocess import Preprocessing, fit
 from limbeck.data.samples import Samples
 from limbeck.data.source import open_source
 from limbeck.data.split import by_hash, split
@@ -34,7 +36,8 @@ class Data:
     source: the text it was opened from; classes: C names; pool: all samples but the test ones; train and
     validation: int64 rows of the pool, train with the unlabelled samples; test: a split that no training
     reads; split_seed: what the split was drawn by; reading: how pictures were read, None for other inputs;
-    validation_fraction: the share of each class that validates, 0..1.
+    validation_fraction: the share of each class that validates, 0..1; preprocessing: what makes a table's rows
+    the inputs, learned from the training rows, None for other inputs.
     """
 
     source: str
@@ -47,6 +50,7 @@ class Data:
     notes: tuple[str, ...]
     reading: ReadOptions | None
     validation_fraction: float = 0.1
+    preprocessing: Preprocessing | None = None
 
     @classmethod
     def open(
@@ -60,18 +64,18 @@ class Data:
         classes: Sequence[str] | None = None,
         options: ReadOptions = AS_FOUND,
     ) -> Data:
-        """Open a source by its text ("digits", "idx:DIR", "folder:DIR", "parquet:PATH") and split it.
+        """Open a source by its text ("digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE").
 
         unlabelled: another source whose labels are ignored. validation: the fraction of the training samples
-        of each class held out for choosing (0..1); test: likewise for testing, of all samples, used only
-        where the source has no test split. classes: keep only these, renumbered in this order.
+        of each class held out for choosing (0..1); test: likewise for testing, of all samples; both are used only
+        where the source has no such split. classes: keep only these, renumbered in this order.
         Raises DataError for everything that is missing, broken or too small to be split.
         """
         found = open_source(source, options)
         if classes is not None:
             found = keep_classes(found, classes)
         if unlabelled is not None:
-            found = _add_unlabelled(found, *open_unlabelled(unlabelled, found.reading or options))
+            found = _add_unlabelled(found, *open_unlabelled(unlabelled, found.reading or options, found.train))
         return cls._split(found, validation, test, split_seed)
 
     @classmethod
@@ -115,15 +119,20 @@ class Data:
     def _split(cls, found: Source, validation: float, test: float, seed: int) -> Data:
         _check_fraction("validation", validation)
         labelled, tested = found.train, found.test
-        _check_counts(found, least=2 if tested is not None else 3)
+        _check_counts(found, least=1 + (tested is None) + (found.validation is None))
         if tested is None:
             _check_fraction("test", test)
             rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=test, seed=seed)
             labelled, tested = take(found.train, rest), take(found.train, held)
-        rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=validation, seed=seed)
+        if found.validation is None:
+            rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=validation, seed=seed)
+        else:
+            rest, held = np.split(np.arange(len(labelled) + len(found.validation)), [len(labelled)])
+            labelled = concatenate([labelled, found.validation])
         pool = labelled if found.unlabelled is None else concatenate([labelled, found.unlabelled])
         train = np.concatenate([rest, np.arange(len(labelled), len(pool))])
         _check_test(tested)
+        pool, tested, preprocessing, more = _preprocess(found, pool, tested, train)
         return cls(
             source=found.name,
             classes=found.classes,
@@ -132,9 +141,10 @@ class Data:
             validation=torch.from_numpy(held),
             test=tested,
             split_seed=seed,
-            notes=found.notes + _leak_notes(pool, tested),
+            notes=found.notes + more + _leak_notes(pool, tested),
             reading=found.reading,
             validation_fraction=validation,
+            preprocessing=preprocessing,
         )
 
     def __repr__(self) -> str:
@@ -155,9 +165,10 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of samples, classes and split."""
+        """Hexadecimal SHA-256 of samples, classes, split and preprocessing."""
         rows = [self.train.tolist(), self.validation.tolist()]
-        parts = [self.pool.fingerprint, self.test.fingerprint, list(self.classes), rows]
+        parts: list[object] = [self.pool.fingerprint, self.test.fingerprint, list(self.classes), rows]
+        parts += [self.preprocessing.as_json()] if self.preprocessing else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def visible_labels(self, labels_per_class: int | None, seed: int) -> Tensor:
@@ -204,6 +215,23 @@ class Data:
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:
         return mean_and_std(self.pool, self.train)
+
+
+def _preprocess(
+    found: Source, pool: Samples, test: Samples, train: NDArray[np.int64]
+) -> tuple[Samples, Samples, Preprocessing | None, tuple[str, ...]]:
+    """Give the rows of a table their inputs, by what its training rows say alone; leave other samples as they are."""
+    if pool.raw is None or found.label is None:
+        return pool, test, None, ()
+    learned, notes = fit(pool.raw.take(train), found.label)
+    return prepared(pool, learned), prepared(test, learned), learned, notes
+
+
+def prepared(samples: Samples, learned: Preprocessing) -> Samples:
+    """Return the rows of a table with their inputs, and with the raw columns that these are made from."""
+    assert samples.raw is not None
+    inputs = torch.from_numpy(learned(samples.raw))
+    return Samples(inputs, samples.labels, samples.ids, samples.raw.choose(learned.columns))
 
 
 def _add_unlabelled(found: Source, extra: Samples, notes: tuple[str, ...]) -> Source:

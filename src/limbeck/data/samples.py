@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data.hashing import hash64_all
+from limbeck.data.table import Table
 from limbeck.data.views import Views
 from limbeck.errors import DataError
 from limbeck.types import Batch
@@ -26,12 +27,14 @@ class Samples:
     """N samples with labels and ids.
 
     inputs: uint8 [N, C, H, W] pictures, or float32 [N, ...] anything else; labels: int64 [N], -1 where
-    there is none; ids: N different texts. Raises DataError where these do not fit together.
+    there is none; ids: N different texts; raw: the rows that the inputs are made from, for a table. Raises DataError
+    where these do not fit together.
     """
 
     inputs: Tensor
     labels: Tensor
     ids: tuple[str, ...]
+    raw: Table | None = None
 
     def __post_init__(self) -> None:
         count = len(self.ids)
@@ -96,4 +99,4 @@ class Samples:
 
     def to(self, device: torch.device | str) -> Samples:
         """Return the same samples with inputs and labels on a device."""
-        return Samples(self.inputs.to(device), self.labels.to(device), self.ids)
+        return Samples(self.inputs.to(device), self.labels.to(device), self.ids, self.raw)

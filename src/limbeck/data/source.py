@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from limbeck.data.contents import ReadOptions, Source
+from limbeck.data.csv_table import read_csv
 from limbeck.data.digits import read_digits
 from limbeck.data.folder import read_folder
 from limbeck.data.idx import read_idx
+from limbeck.data.npz import read_npz
 from limbeck.data.parquet import read_parquet
 from limbeck.errors import DataError, did_you_mean
 
 __all__ = ["ReadOptions", "Source", "open_source"]
 
-KINDS = ("digits", "idx", "folder", "parquet")
+KINDS = ("digits", "idx", "folder", "parquet", "csv", "npz")
+READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
+    "idx": read_idx,
+    "folder": read_folder,
+    "parquet": read_parquet,
+    "csv": read_csv,
+    "npz": read_npz,
+}
+EXPECTED = '"digits", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH" or "npz:FILE"'
 
 
 def open_source(text: str, options: ReadOptions) -> Source:
-    """Read "digits", "idx:DIR", "folder:DIR" or "parquet:PATH".
+    """Read "digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH" or "npz:FILE".
 
-    Raises DataError for another kind of source, and for everything that is missing or broken in this one.
+    Raises DataError for another kind of source, for options that do not go with it, and for everything that is missing
+    or broken in it.
     """
+    _refuse_unfit(text, options)
     if text == "digits":
         return read_digits(options)
     kind, colon, place = text.partition(":")
     path = Path(place).expanduser()
-    if not colon or not place or kind not in KINDS[1:]:
+    if not colon or not place or kind not in READERS:
         raise DataError(_unknown(text, kind))
-    if kind == "idx":
-        return read_idx(path, options)
-    return read_folder(path, options) if kind == "folder" else read_parquet(path, options)
+    return READERS[kind](path, options)
+
+
+def _refuse_unfit(text: str, options: ReadOptions) -> None:
+    """Refuse keys of tables for other sources, and the size of pictures for tables."""
+    tabular = {"label": options.label, "drop": options.drop, "categorical": options.categorical}
+    given = [key for key, value in tabular.items() if value]
+    if given and not text.startswith("csv:"):
+        raise DataError(f'data.{given[0]} is for tables, csv:PATH, but data.source is "{text}".')
+    if options.size is not None and text.startswith("csv:"):
+        raise DataError("data.size is for pictures, but data.source is a table.")
 
 
 def _unknown(text: str, kind: str) -> str:
     path = Path(text).expanduser()
     if text and path.exists():
-        known = "parquet" if path.suffix == ".parquet" or any(path.glob("*.parquet")) else "folder"
-        return f'data.source: "{text}" is a path without its kind; write "{known}:{text}".'
-    known_kinds = '"digits", "idx:FOLDER", "folder:FOLDER" or "parquet:PATH"'
+        return f'data.source: "{text}" is a path without its kind; write "{_kind_of(path)}:{text}".'
     if kind in KINDS:
-        return f'data.source: "{text}" must be one of {known_kinds}.'
-    return f'data.source must be {known_kinds}, but it is "{text}".{did_you_mean(kind, KINDS)}'
+        return f'data.source: "{text}" must be one of {EXPECTED}.'
+    return f'data.source must be {EXPECTED}, but it is "{text}".{did_you_mean(kind, KINDS)}'
+
+
+def _kind_of(path: Path) -> str:
+    """Return the kind of source that a file or folder most likely is."""
+    if path.suffix in (".parquet", ".csv", ".npz"):
+        return path.suffix[1:]
+    if (path / "train.csv").is_file():
+        return "csv"
+    return "parquet" if any(path.glob("*.parquet")) else "folder"

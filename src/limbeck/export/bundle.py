@@ -17,6 +17,7 @@ import onnx
 from torch import Tensor
 
 from limbeck.errors import ExportError, FolderError, ModelError
+from limbeck.export.front import Front, attach_front
 from limbeck.export.graph import export_graph
 from limbeck.export.manifest import GRAPH, MANIFEST, SCHEMA, SCRIPT, read_manifest, sha256
 from limbeck.export.parity import Parity, check_parity
@@ -24,6 +25,7 @@ from limbeck.export.trace import INPUT, OUTPUTS, Kind, Trace
 from limbeck.files import reporting_disk_errors
 from limbeck.models.adapt import Adapted
 
+TABLE_INPUT = {"name": None, "type": "table", "layout": None}  # its inputs are in the manifest's `table`
 TEMPLATE = Path(__file__).with_name("predict_template.py")
 
 
@@ -41,6 +43,7 @@ def write_bundle(
     samples: Tensor,
     extra: Mapping[str, Any],
     trace: Trace | None = None,
+    front: Front | None = None,
 ) -> dict[str, Any]:
     """Export a model into a folder and return its manifest.
 
@@ -48,7 +51,8 @@ def write_bundle(
     becomes an input, {"size": [height, width], "channels", "resize", "background"}; None for inputs that
     are no picture files. source_hash: of the weights that are exported. samples: raw inputs [N, ...] for
     the parity check, uint8 pixels or float32 features. extra: more entries of the manifest, such as the
-    seed. trace: of an equal architecture, see `export_graph`.
+    seed. trace: of an equal architecture, see `export_graph`. front: the preprocessing of a table, with the raw rows
+    of the samples; the file then takes such rows.
     An earlier export folder stays until the new one is complete. Raises ExportError if the file does not
     equal the model, FolderError if the folder holds something else, DiskError if it cannot be written.
     """
@@ -61,11 +65,15 @@ def write_bundle(
         try:
             building.mkdir(parents=True)
             parity = _write_graph(building / GRAPH, model, samples, shape, kind, temperature, trace)
+            if front is not None:  # last, when nothing more is done to the graph itself
+                attach_front(building / GRAPH, front.preprocessing)
+                parity = check_parity(model, building / GRAPH, samples, raw=front.rows)
             shutil.copyfile(TEMPLATE, building / SCRIPT)
             manifest = {
                 "schema": SCHEMA,
                 "name": name,
-                "input": _input(shape, kind, reading),
+                "input": _input(shape, kind, reading) | (TABLE_INPUT if front else {}),
+                "table": front.describe() if front else None,
                 "outputs": OUTPUTS,
                 "classes": list(classes),
                 "seed": None,

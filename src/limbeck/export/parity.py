@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from limbeck.data.table import Table
 from limbeck.errors import ExportError
 from limbeck.export.run_onnx import Session
 from limbeck.models.adapt import Adapted
@@ -30,19 +31,24 @@ class Parity(TypedDict):
     parity_batches: list[int]
 
 
-def check_parity(model: Adapted, path: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7)) -> Parity:
+def check_parity(
+    model: Adapted, path: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7), raw: Table | None = None
+) -> Parity:
     """Compare a file with its model on the same raw inputs, in batches of each of the given sizes.
 
-    samples: uint8 [N, channels, H, W] pixels or float32 [N, ...] features, N at least 1; a few dozen do.
+    samples: uint8 [N, channels, H, W] pixels or float32 [N, ...] features, N at least 1; a few dozen do. raw: the rows
+    that they are made from, for a file that takes rows of a table.
     Raises ExportError if the largest difference of two logits is above 1e-3 * max(1, largest |logit|).
     """
-    samples = _at_least(samples.detach().cpu(), max(batches))
+    rows = _at_least(len(samples), max(batches))
+    samples = samples.detach().cpu()[torch.from_numpy(rows)]
+    fed = samples.numpy() if raw is None else raw.take(rows).feed()
     expected = torch_logits(model, samples)
     session = Session(path, threads=1)
     limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     worst, agreement = 0.0, 1.0
     for size in batches:
-        logits, _ = session.logits_and_probabilities(samples.numpy(), batch_size=size)
+        logits, _ = session.logits_and_probabilities(fed, batch_size=size)
         error = float(np.abs(logits - expected).max())
         if not error <= limit:
             raise ExportError(
@@ -67,8 +73,8 @@ def _floating(samples: Tensor) -> Tensor:
     return samples.to(torch.float32) / 255 if samples.dtype == torch.uint8 else samples
 
 
-def _at_least(samples: Tensor, count: int) -> Tensor:
-    """Repeat samples until there are enough for one full batch."""
-    if len(samples) == 0:
+def _at_least(samples: int, count: int) -> NDArray[np.int64]:
+    """Return the number of every sample, again and again until there are enough for one full batch."""
+    if samples == 0:
         raise ExportError("An exported file is compared with its model on samples, but none were given.")
-    return samples.repeat(-(-count // len(samples)), *[1] * (samples.ndim - 1))
+    return np.tile(np.arange(samples), -(-count // samples))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data.pictures import decode
+from limbeck.data.table import Columns
 from limbeck.errors import DataError, UserError
 from limbeck.export.manifest import GRAPH, check_file, find_bundle, read_manifest
 from limbeck.export.run_onnx import Session
@@ -24,9 +25,10 @@ PICTURES_AT_ONCE = 64
 def predict(bundle: Path, files: Sequence[Path], *, top: int = 1) -> Iterator[dict[str, Any]]:
     """Yield what the exported model says about each file, in the given order.
 
-    bundle: an export folder, or the run folder around one. files: pictures; for a model of arrays, .npy
-    [N, ...] or .csv (one sample a row, numbers only, no header). top: how many classes to name, 1 or more.
-    Yields {"file", "class", "probability"}, with "row" (counted from 0) for arrays and "top", a list of
+    bundle: an export folder, or the run folder around one. files: pictures; for a model of tables, CSV files with a
+    header that names its columns; for a model of arrays, .npy [N, ...] or .csv (one sample a row, numbers only, no
+    header). top: how many classes to name, 1 or more.
+    Yields {"file", "class", "probability"}, with "row" (counted from 0) for tables and arrays and "top", a list of
     {"class", "probability"}, where top > 1; {"file", "error"} for a file that cannot be read. Raises
     FolderError, before the first answer, if the folder is missing, foreign or changed since the export.
     """
@@ -35,6 +37,8 @@ def predict(bundle: Path, files: Sequence[Path], *, top: int = 1) -> Iterator[di
     folder = find_bundle(bundle)
     manifest = read_manifest(folder)
     session = Session(check_file(folder, GRAPH, manifest))
+    if manifest.get("table"):
+        return _predict_tables(session, manifest, files, top)
     if manifest["input"]["size"] is None:
         return _predict_arrays(session, manifest, files, top)
     return _predict_pictures(session, manifest, files, top)
@@ -71,6 +75,25 @@ def _picture(file: Path, entry: dict[str, Any]) -> NDArray[np.uint8] | DataError
         )
     except DataError as error:
         return error
+
+
+def _predict_tables(
+    session: Session, manifest: dict[str, Any], files: Sequence[Path], top: int
+) -> Iterator[dict[str, Any]]:
+    from limbeck.data.csv_file import read_rows  # pyarrow is slow to start, and pictures do without it
+
+    inputs = manifest["table"]["inputs"]
+    names = {name: tuple(entry["columns"]) for name, entry in inputs.items()}
+    columns = Columns(names.get("numbers", ()), names.get("categories", ()))
+    for file in files:
+        try:
+            rows = read_rows(file, columns)
+        except DataError as error:
+            yield {"file": str(file), "error": str(error)}
+            continue
+        chances = session.logits_and_probabilities(rows.feed())[1]
+        for row, one in enumerate(chances):
+            yield {"file": str(file), "row": row, **_best(one, manifest["classes"], top)}
 
 
 def _predict_arrays(

@@ -1,7 +1,10 @@
 """Classify files with student.onnx: python predict.py FILE... (needs onnxruntime, numpy and pillow only)."""
 
+import csv
 import io
 import json
+import math
+import re
 import struct
 import sys
 from pathlib import Path
@@ -54,15 +57,73 @@ def rows(file: str, entry: dict[str, Any]) -> Any:
     return values.reshape(-1, *entry["shape"]).astype(entry["type"])
 
 
+def table(file: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Read the model's columns from a CSV file, by the names in its header: an array for each input of the graph."""
+    text = Path(file).read_text(encoding="utf-8-sig")
+    first = re.sub('"[^"]*"', "", text.partition("\n")[0])
+    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t|", key=first.count)))
+    header = [name.strip() for name in lines[0]] if lines else []
+    cells = [line for line in lines[1:] if line]
+    for name in (name for given in entry["inputs"].values() for name in given["columns"]):
+        if header.count(name) != 1:
+            raise ValueError(f'{file}: one column "{name}" is needed; there are {", ".join(header) or "none"}')
+    if not cells:
+        raise ValueError(f"{file}: there is no row below the header")
+    found = {}
+    for name, given in entry["inputs"].items():
+        places = [header.index(column) for column in given["columns"]]
+        one, kind = (number, np.float32) if given["type"] == "float32" else (category, object)
+        rows = [one_row(row + 2, line, header, places, one, entry["missing"]) for row, line in enumerate(cells)]
+        found[name] = np.array(rows, kind)
+    return found
+
+
+def one_row(
+    row: int, line: list[str], header: list[str], places: list[int], read: Any, missing: list[str]
+) -> list[Any]:
+    """Read some cells of a row; row: its number in the file, the header being row 1."""
+    if len(line) != len(header):
+        raise ValueError(f"row {row} has {len(line)} cells, but the header has {len(header)}")
+    values = []
+    for place in places:
+        try:
+            values.append(read(line[place].strip(), missing))
+        except ValueError:
+            cell, column = line[place], header[place]
+            raise ValueError(f'row {row}, column "{column}": "{cell}" is not a number in reach') from None
+    return values
+
+
+def number(cell: str, missing: list[str]) -> float:
+    """Read a cell as a number, NaN where it says nothing."""
+    value = math.nan if cell in missing else float(cell)
+    if abs(value) > np.finfo(np.float32).max:
+        raise ValueError
+    return value
+
+
+def category(cell: str, missing: list[str]) -> str:
+    """Read a cell as a text, "" where it says nothing."""
+    return "" if cell in missing else cell
+
+
+def samples(file: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Read a file as what the graph takes."""
+    if manifest["table"]:
+        return table(file, manifest["table"])
+    entry = manifest["input"]
+    return {entry["name"]: picture(file, entry) if entry["size"] else rows(file, entry)}
+
+
 def answers(session: Any, manifest: dict[str, Any], file: str) -> list[dict[str, Any]]:
     """Return {"file", "class", "probability"} for each sample of a file, or {"file", "error"} once."""
-    entry, classes = manifest["input"], manifest["classes"]
+    classes = manifest["classes"]
     try:
-        inputs = picture(file, entry) if entry["size"] else rows(file, entry)
+        inputs = samples(file, manifest)
     except BROKEN as error:
         reason = f"{file} is a folder; name the files in it" if Path(file).is_dir() else str(error)
         return [{"file": file, "error": reason}]
-    chances = session.run(["probabilities"], {entry["name"]: inputs})[0]
+    chances = session.run(["probabilities"], inputs)[0]
     return [{"file": file, "class": classes[int(row.argmax())], "probability": float(row.max())} for row in chances]
 
 

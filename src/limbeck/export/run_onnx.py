@@ -6,9 +6,9 @@ Shapes: N samples, C classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import onnxruntime
@@ -19,6 +19,9 @@ from limbeck.errors import ExportError
 ERRORS_ONLY = 3  # ONNX Runtime's severity: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
 SECONDS = 0.25  # the longest that one latency setting is measured, warm-up apart
 WARM_UPS = 5
+
+Feed: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""What a graph is given: the raw samples [N, ...], or for a table those of each input by its name."""
 
 
 class Latency(TypedDict):
@@ -47,35 +50,40 @@ class Session:
         self.input: str = self._session.get_inputs()[0].name
 
     def logits_and_probabilities(
-        self, inputs: NDArray[Any], batch_size: int = 256
+        self, inputs: Feed, batch_size: int = 256
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return logits [N, C] and probabilities [N, C], rows summing to 1.
 
         inputs: uint8 [N, channels, H, W] for a file that takes pixels, float32 [N, ...] for one that takes
-        features. Raises ExportError if the graph refuses them.
+        features; by name for one that takes rows of a table. Raises ExportError if the graph refuses them.
         """
-        starts = range(0, max(len(inputs), 1), batch_size)
-        answers = [self._run(inputs[start : start + batch_size]) for start in starts]
+        named = inputs if isinstance(inputs, Mapping) else {self.input: inputs}
+        starts = range(0, max(len(next(iter(named.values()))), 1), batch_size)
+        answers = [self._run(_part(named, start, start + batch_size)) for start in starts]
         return np.concatenate([one[0] for one in answers]), np.concatenate([one[1] for one in answers])
 
-    def latency(self, inputs_one: NDArray[Any], threads: Sequence[int] = (1,), repeats: int = 200) -> list[Latency]:
+    def latency(self, inputs_one: Feed, threads: Sequence[int] = (1,), repeats: int = 200) -> list[Latency]:
         """Time single samples, each setting after a warm-up and for about 0.3 seconds at most.
 
         inputs_one: [1, ...], one raw sample. threads: the settings to measure. repeats: runs of each.
         """
-        return [_time(Session(self.path, threads=count), inputs_one, count, repeats) for count in threads]
+        named = inputs_one if isinstance(inputs_one, Mapping) else {self.input: inputs_one}
+        return [_time(Session(self.path, threads=count), named, count, repeats) for count in threads]
 
-    def _run(self, inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         try:
-            answers: list[NDArray[np.float32]] = self._session.run(["logits", "probabilities"], {self.input: inputs})
+            answers: list[NDArray[np.float32]] = self._session.run(["logits", "probabilities"], dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise ExportError(
-                f"{self.path} does not answer {inputs.dtype} inputs of shape {list(inputs.shape)}: {_first_line(error)}"
-            ) from error
+            told = " and ".join(f"{one.dtype} inputs of shape {list(one.shape)}" for one in inputs.values())
+            raise ExportError(f"{self.path} does not answer {told}: {_first_line(error)}") from error
         return answers
 
 
-def _time(session: Session, inputs: NDArray[Any], threads: int, repeats: int) -> Latency:
+def _part(inputs: Mapping[str, NDArray[Any]], start: int, stop: int) -> dict[str, NDArray[Any]]:
+    return {name: values[start:stop] for name, values in inputs.items()}
+
+
+def _time(session: Session, inputs: Mapping[str, NDArray[Any]], threads: int, repeats: int) -> Latency:
     for _ in range(WARM_UPS):
         session._run(inputs)
     times: list[float] = []

@@ -55,8 +55,9 @@ def check_normalisation(subject: Subject) -> list[Finding]:
 def variants(subject: Subject, teacher: Adapted) -> Iterator[Variant]:
     """Yield other ways of preparing inputs [B, ...] than the teacher's own."""
     set_it = "set teacher.normalise (in Python teacher_normalise) to"
-    own = _normaliser(subject, *subject.plan.data.statistics())
-    yield Variant("normalisation", "the data's own mean and standard deviation", f"{set_it} data", own)
+    if subject.plan.data.preprocessing is None:  # a table's are in its preprocessing
+        own = _normaliser(subject, *subject.plan.data.statistics())
+        yield Variant("normalisation", "the data's own mean and standard deviation", f"{set_it} data", own)
     yield Variant("normalisation", "no normalisation", f"{set_it} none", lambda x: x)
     if subject.plan.data.kind != "image":
         return

@@ -44,6 +44,9 @@ class DataSection(Strict):
     resize: Literal["squash", "crop", "pad"] = "squash"
     background: Literal["white", "black"] = "white"
     corrupt: Literal["error", "skip"] = "error"
+    label: str | None = None
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
     validation: Share = 0.1
     test: Share = 0.2
     split_seed: int = 0
@@ -55,9 +58,20 @@ class DataSection(Strict):
     @model_validator(mode="before")
     @classmethod
     def _names_are_text(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(given.get("classes"), list):
-            return {**given, "classes": [str(name) for name in given["classes"]]}
-        return given
+        if not isinstance(given, dict):
+            return given
+        lists = {key: given[key] for key in ("classes", "drop", "categorical") if isinstance(given.get(key), list)}
+        told = {key: [str(name) for name in names] for key, names in lists.items()}
+        return {**given, **told} | ({"label": str(given["label"])} if isinstance(given.get("label"), int) else {})
+
+    @model_validator(mode="after")
+    def _keys_that_fit(self) -> DataSection:
+        table = self.source.startswith("csv:")
+        of_pictures = {"size": self.size, "augment": self.augment}
+        of_tables = {"label": self.label, "drop": self.drop, "categorical": self.categorical}
+        for key in (key for key, value in (of_pictures if table else of_tables).items() if value):
+            raise ValueError(f"{key} is for {'pictures' if table else 'tables (csv:)'}, got the source {self.source!r}")
+        return self
 
 
 class NormaliseSection(Strict):

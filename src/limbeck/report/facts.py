@@ -104,6 +104,7 @@ def data_facts(report: Mapping[str, Any]) -> list[Fact]:
     return _known([
         ("Source", _text(data["source"])),
         ("Kind", f"{_text(data['kind'])}, {shape}"),
+        ("Columns", _columns(data.get("columns"))),
         ("Classes", _classes(data["classes"])),
         ("Training", _split(data["train"], "labelled", data["labelled"])),
         ("Validation", _split(data["validation"], "labelled", data["validation_labelled"])),
@@ -112,6 +113,13 @@ def data_facts(report: Mapping[str, Any]) -> list[Fact]:
         ("Augmentation", ", ".join(data["augment"] or []) or "none"),
         ("Views of each sample", _text(data["views"])),
     ])  # fmt: skip
+
+
+def _columns(columns: Mapping[str, int] | None) -> str:
+    """Write how many columns of a table hold numbers and how many categories; a dash for other data."""
+    if columns is None:
+        return numbers.MISSING
+    return f"{numbers.count(columns['numbers'])} of numbers, {numbers.count(columns['categories'])} of categories"
 
 
 def _split(total: int | None, word: str, part: int | None) -> str:

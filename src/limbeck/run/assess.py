@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import limbeck
+from limbeck.data.preprocess import Preprocessing
 from limbeck.evaluate import cost, metrics
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.models.weights import read_card
@@ -150,6 +151,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
         "source": _public(data.source),
         "kind": data.kind,
         "shape": list(data.shape),
+        "columns": _columns(data.preprocessing),
         "classes": list(data.classes),
         "train": len(data.train),
         "labelled": labelled,
@@ -162,6 +164,13 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
         "views": None if views is None else views.count,
         "notes": [*data.notes, *plan.notes, *notes],
     }
+
+
+def _columns(learned: Preprocessing | None) -> dict[str, int] | None:
+    """Return how many columns of a table hold numbers and how many categories; None for other data."""
+    if learned is None:
+        return None
+    return {"numbers": len(learned.numbers), "categories": len(learned.categories)}
 
 
 def drawings(plan: Plan, findings: Findings) -> dict[str, Any]:

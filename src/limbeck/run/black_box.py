@@ -19,7 +19,7 @@ from limbeck.export.manifest import MANIFEST, check_file, read_manifest
 from limbeck.models.adapt import Normalise
 from limbeck.models.weights import read_card
 from limbeck.recipe.model import BLACK_BOXES, ClassesSection, InputSection, NormaliseSection, TeacherSection
-from limbeck.run.reload import load_model
+from limbeck.run.reload import check_prepared_alike, load_model
 from limbeck.teachers.answers import read_answers
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.classes import ClassMap, map_classes, unknown_classes
@@ -119,6 +119,7 @@ def _graph(path: Path, classes: ClassesSection, feeding: Feeding, data: Data) ->
 def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
     folder = run / "teacher" if (run / "teacher").is_dir() else run
     card, model = read_card(folder), load_model(folder)
+    check_prepared_alike(folder, data)
     if tuple(card["shape"]) != data.shape:
         raise DataError(
             f"The teacher in {folder} was made for samples {card['shape']}; this data has {list(data.shape)}."

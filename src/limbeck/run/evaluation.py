@@ -10,6 +10,9 @@ import torch
 import yaml
 
 from limbeck.data.combine import take
+from limbeck.data.csv_table import held_out, read_labelled
+from limbeck.data.dataset import prepared
+from limbeck.data.preprocess import Preprocessing
 from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions, open_source
 from limbeck.errors import DataError, FolderError
@@ -21,7 +24,7 @@ from limbeck.recipe.load import parse_recipe
 from limbeck.run.answers import Answers, metrics_of
 from limbeck.run.folder import RECIPE, is_python_run, is_run, refuse_changed
 from limbeck.run.plan import expand, open_data
-from limbeck.run.reload import load_model
+from limbeck.run.reload import load_model, preprocessing_of
 from limbeck.run.result import read_report
 from limbeck.run.ship import answers_of_file
 from limbeck.train.loop import predict
@@ -41,7 +44,9 @@ def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
     if source is None:
         raise FolderError(f"{bundle} is a bundle without data; name some with --data, such as --data folder:photos.")
     manifest = read_manifest(bundle)
-    samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"])
+    table = manifest.get("table")
+    learned = None if table is None else Preprocessing.from_json(table["preprocessing"])
+    samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"], learned)
     answers = answers_of_file(Session(check_file(bundle, GRAPH, manifest)), 0, samples)
     return {GRAPH: metrics_of(answers, None, EVALUATED)}
 
@@ -73,11 +78,21 @@ def _other(run: Path, source: str) -> Samples:
     reading = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8")).get("data", {})
     shape = card["shape"]
     wanted = {"size": shape[1:], "channels": "grey" if shape[0] == 1 else "rgb"} if len(shape) == 3 else {}
-    return _samples(source, card["classes"], {**reading, **wanted}, shape)
+    return _samples(source, card["classes"], {**reading, **wanted}, shape, preprocessing_of(card))
 
 
-def _samples(source: str, classes: list[str], reading: dict[str, Any], shape: list[int]) -> Samples:
-    """Return the labelled samples of a source, numbered as the model's classes are."""
+def _samples(
+    source: str, classes: list[str], reading: dict[str, Any], shape: list[int], learned: Preprocessing | None
+) -> Samples:
+    """Return the labelled samples of a source, numbered as the model's classes are.
+
+    learned: the preprocessing of a model of tables, which is used as it was saved.
+    """
+    if (learned is not None) != source.startswith("csv:"):
+        expected = f"samples of shape {shape}" if learned is None else "rows of a table, such as --data csv:rows.csv"
+        raise DataError(f"The model takes {expected}, but --data is {source!r}.")
+    if learned is not None:
+        return _rows(source, classes, learned)
     size = reading.get("size")
     options = ReadOptions(
         size=tuple(size) if size else None,
@@ -99,3 +114,13 @@ def _samples(source: str, classes: list[str], reading: dict[str, Any], shape: li
         )
     lookup = torch.tensor([classes.index(name) for name in found.classes])
     return Samples(samples.inputs, lookup[samples.labels], samples.ids)
+
+
+def _rows(source: str, classes: list[str], learned: Preprocessing) -> Samples:
+    """Return the labelled rows of a table, prepared as those were that the model was trained on."""
+    path = held_out(Path(expand(source).removeprefix("csv:")))
+    found = read_labelled(path, learned.columns, learned.label, classes, "test")
+    labelled = take(found, np.flatnonzero(found.labels.numpy() >= 0))
+    if not len(labelled):
+        raise DataError(f'{path}: no row has a label in the column "{learned.label}".')
+    return prepared(labelled, learned)

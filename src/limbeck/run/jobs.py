@@ -144,6 +144,7 @@ def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature:
         "title": made.title,
         "classes": list(data.classes),
         "shape": list(data.shape),
+        "preprocessing": data.preprocessing and data.preprocessing.as_json(),
         "normalise": normalise and {"mean": normalise.mean.tolist(), "std": normalise.std.tolist()},
         "seed": seed,
         "temperature": temperature,

@@ -39,7 +39,7 @@ from limbeck.recipe.own import ask_for_trust, build_own
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sweep import variants_of
 from limbeck.run.black_box import BlackBox, black_box_of
-from limbeck.run.reload import build_net, normalise_of
+from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
@@ -213,6 +213,9 @@ def open_data(section: DataSection) -> Data:
         resize=section.resize,
         background=section.background,
         corrupt=section.corrupt,
+        label=section.label,
+        drop=section.drop,
+        categorical=section.categorical,
     )
     return Data.open(
         expand(section.source),
@@ -266,11 +269,14 @@ def resolve_controls(
 
 
 def normaliser(choice: str | NormaliseSection, data: Data) -> Normalise | None:
-    """Return the normalisation of a model: the data's own statistics, given ones, or none."""
-    if choice == "none":
-        return None
+    """Return the normalisation of a model: the data's own statistics, given ones, or none.
+
+    Those of a table are in its preprocessing already.
+    """
     if isinstance(choice, NormaliseSection):
         return Normalise(choice.mean, choice.std)
+    if choice == "none" or data.preprocessing is not None:
+        return None
     return Normalise(*data.statistics())
 
 
@@ -286,12 +292,15 @@ def title_of(architecture: dict[str, Any]) -> str:
 
 def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, source: str | None = None) -> ModelPlan:
     architecture = choice.model_dump(mode="json")
+    weights = Path(expand(source).removeprefix("file:")) if source else None
+    if weights is not None:
+        check_prepared_alike(weights.parent, data)
     return ModelPlan(
         build=lambda: build_choice_for(choice, data),
         architecture=None if choice.is_own else architecture,
         title=title_of(architecture),
         normalise=normaliser(normalise, data),
-        weights=Path(expand(source).removeprefix("file:")) if source else None,
+        weights=weights,
         fresh=source is None,
     )
 
@@ -354,6 +363,7 @@ def teacher_of_run(run: Path, data: Data) -> ModelPlan:
     """Return the teacher of an earlier run (or a model folder itself), its classes checked."""
     folder = run / "teacher" if (run / "teacher").is_dir() else run
     card = read_card(folder)
+    check_prepared_alike(folder, data)
     if tuple(card["classes"]) != data.classes or tuple(card["shape"]) != data.shape:
         raise ModelError(
             f"The teacher in {folder} was made for samples {card['shape']} of the classes "

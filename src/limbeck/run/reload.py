@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from limbeck.data.dataset import Data
+from limbeck.data.preprocess import Preprocessing
 from limbeck.errors import ModelError
 from limbeck.models.adapt import Adapted, Normalise
-from limbeck.models.weights import WEIGHTS, load_weights, read_card
+from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card
 from limbeck.recipe.model import MODELS
 
 
@@ -29,6 +31,36 @@ def normalise_of(card: dict[str, Any]) -> Normalise | None:
     """Return the normalisation that a card describes."""
     given = card["normalise"]
     return Normalise(given["mean"], given["std"]) if given else None
+
+
+def preprocessing_of(card: dict[str, Any]) -> Preprocessing | None:
+    """Return what makes rows of a table the inputs of a card's model; None for a model of other inputs."""
+    saved = card.get("preprocessing")
+    return None if saved is None else Preprocessing.from_json(saved)
+
+
+def check_prepared_alike(folder: Path, data: Data) -> None:
+    """Raise ModelError when the model of a folder was made for inputs that a table's rows do not become in this data.
+
+    A column that is scaled or flagged otherwise would be misread in silence.
+    """
+    own = data.preprocessing
+    saved = preprocessing_of(read_card(folder)) if (folder / CARD).is_file() else None
+    if own is None and saved is None:
+        return
+    if own is None:
+        raise ModelError(f"The model in {folder} was made for rows of a table, but this data is none.")
+    if saved is None:
+        raise ModelError(
+            f"No {CARD} in {folder} says how the rows of a table were prepared for the model, so it may misread them; "
+            f"take a model folder of a run on this table."
+        )
+    column = saved.difference(own)
+    if column is not None:
+        raise ModelError(
+            f'The model in {folder} was made for a table whose column "{column}" is prepared otherwise (other training '
+            f"rows, categories or columns); use the data section and split_seed of the run that it came from."
+        )
 
 
 def build_net(folder: Path, card: dict[str, Any]) -> nn.Module:

@@ -10,13 +10,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from limbeck.data.combine import take
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.export.bundle import write_bundle
+from limbeck.export.front import Front, attach_front
 from limbeck.export.graph import export_graph
 from limbeck.export.manifest import GRAPH
-from limbeck.export.run_onnx import Session
+from limbeck.export.run_onnx import Feed, Session
 from limbeck.export.trace import Trace, trace_graph
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import read_card
@@ -57,7 +59,9 @@ def ship(
         **manifest["files"][GRAPH],
         "metrics": metrics_of(answers, teacher, plan.evaluate),
         **manifest["parity"],
-        "latency_ms": session.latency(data.pool.inputs[:1].cpu().numpy(), threads=sorted({1, torch.get_num_threads()})),
+        "latency_ms": session.latency(
+            raw_of(take(data.pool, np.arange(1))), threads=sorted({1, torch.get_num_threads()})
+        ),
         "temperature": best.temperature,
     }
     return {"onnx": section, "int8": None, "verdict": _judge_files(plan, student, control, verdict, others, trace)}
@@ -88,7 +92,21 @@ def write_student(
         samples=data.pool.inputs[:PARITY_SAMPLES].cpu(),
         extra={"seed": seed, "architecture": plan.student.title},
         trace=trace,
+        front=front_of(data),
     )
+
+
+def front_of(data: Data) -> Front | None:
+    """Return what a table's preprocessing is checked with, beside the samples for the parity check; else None."""
+    rows = data.pool.raw
+    if data.preprocessing is None or rows is None:
+        return None
+    return Front(data.preprocessing, rows.take(np.arange(min(PARITY_SAMPLES, len(rows)))))
+
+
+def raw_of(samples: Samples) -> Feed:
+    """Return samples as the file takes them: pixels, features, or the rows of a table by input."""
+    return samples.inputs.cpu().numpy() if samples.raw is None else samples.raw.feed()
 
 
 def kind_of(data: Data) -> Literal["image", "vector"]:
@@ -134,12 +152,14 @@ def _judge_files(
 
 def _correct(data: Data, one: Trained, trace: Trace, path: Path) -> Any:
     export_graph(one.model, path, shape=data.shape, kind=kind_of(data), temperature=one.temperature, trace=trace)
-    logits, _ = Session(path).logits_and_probabilities(data.test.inputs.cpu().numpy())
+    if data.preprocessing is not None:
+        attach_front(path, data.preprocessing)
+    logits, _ = Session(path).logits_and_probabilities(raw_of(data.test))
     return (logits.argmax(1) == data.test.labels.cpu().numpy()).astype(np.float64)
 
 
 def answers_of_file(session: Session, seed: int, samples: Samples) -> Answers:
     """Return what an exported file says about samples: its own probabilities, at the temperature inside."""
-    _, probabilities = session.logits_and_probabilities(samples.inputs.cpu().numpy())
+    _, probabilities = session.logits_and_probabilities(raw_of(samples))
     exact = probabilities.astype(np.float64)
     return Answers((exact / exact.sum(1, keepdims=True))[None], (seed,), samples.labels.cpu().numpy())
