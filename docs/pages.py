@@ -68,9 +68,10 @@ def recipe() -> Iterator[str]:
         yield from ("", f"## {place}", "", _summary(kinds[kind]), "")
         yield from _table(kinds[kind], named | choices)
     for kind, title in choices.items():
-        yield from ("", f"## {title}", "", f"One of them, with its options: `{_example(kind)}`. The name alone does too.")
-        for name, options in _chosen(kinds[kind])["properties"].items():
-            options = kinds[_reference(options)]
+        yield from ("", f"## {title}", "", f"One of them, with its options: `{_example(kind)}`.")
+        yield "The name alone stands for the defaults."
+        for name, value in _chosen(kinds[kind])["properties"].items():
+            options = kinds[_reference(value)]
             yield from ("", f"### {name}", "", _summary(options), "")
             yield from _table(options, named | choices)
 
@@ -115,7 +116,7 @@ def _table(kind: Schema, places: Mapping[str, str]) -> Iterator[str]:
     for key, value in rows.items():
         meaning = value.get("description", "")
         if not meaning:
-            sys.exit(f"{kind.get('title')}: its docstring says nothing about {key}; expected '{key}: what it is.' there.")
+            sys.exit(f"{kind.get('title')}: its docstring says nothing about {key}; write '{key}: what it is.' there.")
         default = _default(value) if key not in kind.get("required", ()) else "**required**"
         start = meaning.split()[0].rstrip(",")
         told = (meaning if len(start) == 1 else meaning[0].upper() + meaning[1:]) + "."

@@ -139,8 +139,8 @@ class TeacherSection(Strict):
     of its answers).
     classes: the classes of the teacher, where they are not those of the data.
     input: how an ONNX teacher is fed.
-    normalise: what its pictures go through first; `data` is mean and deviation of the training samples, `none` nothing at
-    all, and the default for `onnx:` and `labels:`.
+    normalise: what its pictures go through first; `data` is mean and deviation of the training samples, `none` is
+    nothing at all, and the default for `onnx:` and `labels:`.
     labels: `all` the labels there are, or the `same` as the student's, which trains a teacher for each seed where
     `labels_per_class` is set.
     per_seed: whether each seed trains a teacher of its own.

@@ -10,12 +10,11 @@ import inspect
 import re
 import typing
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     GetJsonSchemaHandler,
     create_model,
     model_serializer,
