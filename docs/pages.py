@@ -119,7 +119,7 @@ def _table(kind: Schema, places: Mapping[str, str]) -> Iterator[str]:
             sys.exit(f"{kind.get('title')}: its docstring says nothing about {key}; write '{key}: what it is.' there.")
         default = _default(value) if key not in kind.get("required", ()) else "**required**"
         start = meaning.split()[0].rstrip(",")
-        told = (meaning if len(start) == 1 else meaning[0].upper() + meaning[1:]) + "."
+        told = (meaning if len(start) == 1 and start != "a" else meaning[0].upper() + meaning[1:]) + "."
         cells = (f"`{key}`", _type(value, places), default, told)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
