@@ -7,16 +7,27 @@ import pytest
 from limbeck.recipe.model import Recipe
 from limbeck.recipe.schema import meanings, section_of
 
+ONE_LINE = """A thing.
+
+    width: of a stage; depth: how
+    many. Returns logits.
+    """
+A_LINE_EACH = """
+    size: pixels, or
+    [height, width].
+    kind: grey; or colour.
+    """
+
 
 @pytest.mark.parametrize(
     ("docstring", "found"),
     [
         ("A thing.", {}),
-        ("A thing.\n\n    width: of a stage; depth: how\n    many. Returns logits.", {"width": "of a stage", "depth": "how many"}),
-        ("size: pixels, or\n    [height, width].\n    kind: grey; or colour.", {"size": "pixels, or [height, width]", "kind": "grey; or colour"}),
         ("See http://x.y for more; or note: this.", {}),
+        (ONE_LINE, {"width": "of a stage", "depth": "how many"}),
+        (A_LINE_EACH, {"size": "pixels, or [height, width]", "kind": "grey; or colour"}),
     ],
-)  # fmt: skip
+)
 def test_meanings(docstring, found):
     assert meanings(docstring) == found
 
