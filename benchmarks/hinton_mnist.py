@@ -22,6 +22,7 @@ import torch
 from hinton_page import Measured, write_page
 from torch import Tensor
 
+from limbeck.data.affine import Rotate, Scale
 from limbeck.data.dataset import Data
 from limbeck.data.views import Shift, Views
 from limbeck.knowledge.memory import remember
@@ -44,7 +45,11 @@ TEMPERATURES, UNITS = (1.0, 2.5, 4.0, 8.0, 20.0), (300, 30)
 
 @dataclass(frozen=True)
 class Fit:
-    """How a net of two hidden layers is trained. shift: largest jitter in pixels; smoothing: of the labels."""
+    """How a net of two hidden layers is trained.
+
+    shift: largest jitter in pixels; rotate: largest turn in degrees; scale: largest change of size; smoothing: of the
+    labels.
+    """
 
     units: int
     epochs: int
@@ -54,8 +59,17 @@ class Fit:
     dropout: float = 0.0
     input_dropout: float = 0.0
     shift: int = 0
+    rotate: float = 0.0
+    scale: float = 0.0
     smoothing: float = 0.0
     temperature: float | None = None  # soft labels of the teacher at this temperature, and no other term
+
+    def views(self, seed: int) -> Views | None:
+        """Return the changed pictures that training shows, a new one each time; None for the untouched ones."""
+        changes = [Rotate(self.rotate)] if self.rotate else []
+        changes += [Scale(self.scale)] if self.scale else []
+        changes += [Shift(self.shift)] if self.shift else []
+        return Views(changes, seed=seed, count="fresh") if changes else None
 
     def net(self) -> MLP:
         """Return the net with new weights."""
@@ -64,10 +78,10 @@ class Fit:
 
 
 TEACHERS = {
-    "dropout 0.3, weight decay 0.1": Fit(1200, 60, 0.001, 0.1, 128, dropout=0.3, shift=2),
-    "dropout 0.4 and 0.1": Fit(1200, 100, 0.002, 0.05, 512, dropout=0.4, input_dropout=0.1, shift=2),
-    "dropout 0.4 and 0.1, smoothing": Fit(1200, 100, 0.002, 0.05, 512, dropout=0.4, input_dropout=0.1, shift=2,
-                                          smoothing=0.1),
+    "shift alone, dropout 0.5 and 0.2": Fit(1200, 40, 0.001, 0.01, 256, dropout=0.5, input_dropout=0.2, shift=2),
+    "shift alone, dropout 0.3": Fit(1200, 60, 0.001, 0.1, 128, dropout=0.3, shift=2),
+    "shift, turn and scale, dropout 0.25": Fit(1200, 60, 0.0015, 0.05, 256, dropout=0.25, shift=2, rotate=10,
+                                               scale=0.1),
 }  # fmt: skip
 ALONE = {
     "weight decay 0.01": Fit(800, 30, 0.002, 0.01, 128),
@@ -77,7 +91,8 @@ SOFT = {
     "40 epochs of 128": Fit(800, 40, 0.001, 0.0, 128, temperature=20),
     "40 epochs of 256": Fit(800, 40, 0.002, 0.01, 256, temperature=20),
 }
-TEACHER, STUDENT, TAUGHT = TEACHERS["dropout 0.4 and 0.1"], ALONE["weight decay 0.5"], SOFT["40 epochs of 128"]
+TEACHER = TEACHERS["shift, turn and scale, dropout 0.25"]
+STUDENT, TAUGHT = ALONE["weight decay 0.5"], SOFT["40 epochs of 256"]
 
 
 @dataclass(frozen=True)
@@ -105,12 +120,12 @@ class Bench:
         rows, labels = self.rows, self.data.pool.labels
         if keep:
             rows = rows[torch.isin(labels[rows], torch.tensor(keep))]
-        views = Views([Shift(pixels=how.shift)], seed=seed, count="fresh") if how.shift else None
         settings = Settings(epochs=how.epochs, batch_size=how.batch_size, lr=how.lr, weight_decay=how.weight_decay)
         terms = CrossEntropy(how.smoothing) if how.temperature is None else SoftLabels(temperature=how.temperature)
         budget = Budget(settings.total_steps(len(rows)), settings.steps_per_epoch(len(rows)) * how.epochs)
+        lesson = Lesson(self.data.pool, rows, rows[:0], labels, how.views(seed))
         started = time.monotonic()
-        fit(model, Objective([(1.0, terms)]), Lesson(self.data.pool, rows, rows[:0], labels, views), settings, budget,
+        fit(model, Objective([(1.0, terms)]), lesson, settings, budget,
             teacher=teacher, seed=seed, checkpoint=folder / "checkpoint.safetensors")  # fmt: skip
         save_weights(folder, model.net, {"fit": asdict(how), "seconds": time.monotonic() - started})
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)

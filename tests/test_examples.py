@@ -17,4 +17,4 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, example], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "istillation" in done.stdout
-    assert list(tmp_path.glob("runs/*/report.html"))
+    assert list(tmp_path.glob("runs/*/report.html")) or "limbeck.distill(" not in example.read_text()

@@ -82,7 +82,7 @@ def distill(
     every seed gets a copy. Both may return logits [B, C], a tuple, a dict, or an object with `.logits`. objective: by
     default 0.9 SoftLabels + 0.1 CrossEntropy. train: every setting of the fits; epochs (20 unless given) is short for
     Settings(epochs=...), so give one of the two. labels_per_class: labels that student and controls may see. controls:
-    names, None for all that make sense, () for none. out: the folder, else runs/<name>; resume and force as on the
+    names, None for all that make sense, () for none. out: the folder, else runs/NAME; resume and force as on the
     command line.
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.

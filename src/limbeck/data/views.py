@@ -61,7 +61,10 @@ class Transform(ABC):
 
 
 class Shift(Transform):
-    """Move each picture by a whole number of pixels, up to `pixels` in x and in y; what is vacated is 0."""
+    """Move pictures by whole pixels; what is vacated is 0.
+
+    pixels: the farthest move in x and in y.
+    """
 
     draws = 2
 
@@ -84,7 +87,10 @@ class Shift(Transform):
 
 
 class Flip(Transform):
-    """Mirror each picture left to right with a probability in 0..1."""
+    """Mirror pictures left to right.
+
+    probability: of each picture, 0..1.
+    """
 
     draws = 1
 

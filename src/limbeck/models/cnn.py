@@ -19,7 +19,7 @@ class CNN(nn.Module):
     """Stages of two 3 x 3 convolutions with batch norm and ReLU, halved between stages, then a mean over space.
 
     shape: (channels, height, width) of a picture; classes: C; width: channels of the first stage, doubled at
-    each further one; depth: number of stages; dropout: before the head. Returns logits [B, C].
+    each further one; depth: number of stages; dropout: share dropped before the head. Returns logits [B, C].
     """
 
     def __init__(

@@ -33,9 +33,9 @@ def standardised(logits: Tensor) -> Tensor:
 class SoftLabels(Term):
     """Kullback-Leibler divergence from the teacher's softened distribution to the student's, times T^2.
 
-    temperature: above 0; standardise: compare rows of logits that were first brought to mean 0 and
-    standard deviation 1 (needs a teacher that gives logits). Published weights: 0.9 beside cross-entropy
-    0.1 at T 4 on CIFAR; 9 at T 2 with standardise (Sun et al. 2024).
+    temperature: what logits are divided by, above 0; standardise: compare rows of logits that were first
+    brought to mean 0 and standard deviation 1 (needs a teacher that gives logits). Published weights: 0.9
+    beside cross-entropy 0.1 at T 4 on CIFAR; 9 at T 2 with standardise (Sun et al. 2024).
     """
 
     needs = frozenset({"probs"})

@@ -23,8 +23,10 @@ SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
 CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
 
+WEIGHT = (Annotated[float, Field(description="what the finished term is multiplied by")], 1.0)
+
 ModelChoice: Any = choice_of("Model", sorted(MODELS.items()), own=True)
-TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": (float, 1.0)}, own=True)
+TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIGHT}, own=True)
 TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()))
 TrainSection: Any = section_of(Settings, name="Train")
 
@@ -35,7 +37,25 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][
 
 
 class DataSection(Strict):
-    """Where samples come from, how they are read, split and augmented."""
+    """Where samples come from, how they are read, split and augmented.
+
+    source: `digits` (built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures), or `parquet:PATH` (tables);
+    `$VARIABLES` are filled in.
+    unlabelled: another source whose labels are ignored; the teacher answers for its samples.
+    size: pixels of a side, or [height, width], to which pictures are brought; may be left out where all have one size.
+    channels: colour or grey; `auto` is grey where every picture is grey.
+    resize: squash to the size, crop the middle, or pad with the background.
+    background: what is padded, and what lies behind transparent pixels.
+    corrupt: whether a picture that cannot be read is an error or left out.
+    validation: share of each class's training samples that picks the best epoch and control.
+    test: share of all samples held out for the report, where the source has no test split of its own.
+    split_seed: what the splits are drawn by; they never depend on `seed`.
+    labels_per_class: labels of each class that student, controls and validation may see, drawn anew for each seed; all
+    unless given.
+    classes: keep these classes alone, numbered in this order; all unless given.
+    augment: changes of the pictures, applied in this order.
+    views: how many changed views there are of a sample (epoch e shows view e mod N), or fresh ones for each epoch.
+    """
 
     source: str = "digits"
     unlabelled: str | None = None
@@ -75,14 +95,20 @@ class DataSection(Strict):
 
 
 class NormaliseSection(Strict):
-    """Mean and standard deviation, per channel in 0..1 or per feature."""
+    """Mean and standard deviation, per channel in 0..1 or per feature.
+
+    mean: is subtracted; std: then divides, above 0.
+    """
 
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]
 
 
 class TeacherTrainSection(TrainSection):  # type: ignore[misc]
-    """Training settings of the teacher; augment: its own augmentation in place of the data's."""
+    """Training settings of the teacher.
+
+    augment: its own augmentation in place of the data's.
+    """
 
     augment: tuple[TransformChoice, ...] | None = None
 
@@ -90,8 +116,8 @@ class TeacherTrainSection(TrainSection):  # type: ignore[misc]
 class ClassesSection(Strict):
     """The teacher's classes, where they are not those of the data.
 
-    names: in the order of its answers; map: which class of the data each of them stands for; what is not named is
-    dropped.
+    names: in the order of its answers; map: which class of the data each of them stands for, where what is not named
+    is dropped.
     """
 
     names: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
@@ -113,8 +139,9 @@ class ClassesSection(Strict):
 class InputSection(Strict):
     """How an ONNX teacher is fed.
 
-    scale: the value of a white pixel, on which `normalise` then works; size: pictures are resized to it; layout: read
-    off the graph unless given. A graph that takes uint8 gets 0..255 in any case.
+    scale: the value of a white pixel, on which `normalise` then works; size: pixels of a side, or [height, width], to
+    which pictures are resized; layout: order of the graph's axes, read off the graph unless given. A graph that takes
+    uint8 gets 0..255 in any case.
     """
 
     layout: Literal["nchw", "nhwc"] | None = None
@@ -123,7 +150,20 @@ class InputSection(Strict):
 
 
 class TeacherSection(Strict):
-    """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`)."""
+    """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`).
+
+    model: its architecture, for a teacher that is trained here or whose weights come from `file:`.
+    source: `run:DIR` (the teacher of an earlier run), `file:WEIGHTS.safetensors`, `onnx:FILE`, or `labels:FILE` (a file
+    of its answers).
+    classes: the classes of the teacher, where they are not those of the data.
+    input: how an ONNX teacher is fed.
+    normalise: what its pictures go through first; `data` is mean and deviation of the training samples, `none` is
+    nothing at all, and the default for `onnx:` and `labels:`.
+    labels: `all` the labels there are, or the `same` as the student's, which trains a teacher for each seed where
+    `labels_per_class` is set.
+    per_seed: whether each seed trains a teacher of its own.
+    train: how it is trained.
+    """
 
     model: ModelChoice | None = None
     source: str | None = None
@@ -173,7 +213,13 @@ class TeacherSection(Strict):
 
 
 class StudentSection(Strict):
-    """Who learns; source: weights to start from, 'file:WEIGHTS.safetensors'."""
+    """Who learns.
+
+    model: its architecture.
+    source: weights to start from, `file:WEIGHTS.safetensors`.
+    normalise: what its pictures go through first, in training and in the exported file.
+    train: how it and its controls are trained.
+    """
 
     model: ModelChoice
     source: str | None = None
@@ -188,7 +234,13 @@ class StudentSection(Strict):
 
 
 class StageSection(Strict):
-    """One stage of a longer training; `from` names the earlier stage it starts from, or 'scratch'."""
+    """One stage of a longer training.
+
+    name: what the report calls it.
+    from: the earlier stage it starts from, or `scratch`; the stage before unless given.
+    objective: its terms.
+    train: how it is trained; as `student.train` unless given.
+    """
 
     name: Name
     start: str | None = Field(default=None, alias="from")
@@ -197,13 +249,30 @@ class StageSection(Strict):
 
 
 class ExportSection(Strict):
-    """What ships."""
+    """What ships.
+
+    onnx: write export/ with an ONNX file, and judge that file again.
+    """
 
     onnx: bool = True
 
 
 class Recipe(Strict):
-    """A whole run: data, teacher, student, objective, controls, evaluation and export."""
+    """A whole run: data, teacher, student, objective, controls, evaluation and export.
+
+    name: what the run folder is called, runs/NAME.
+    seed: what the first student and its controls are drawn by.
+    seeds: how often everything is repeated, with seed, seed + 1, and so on.
+    data: the samples.
+    teacher: who teaches; may be left out where no term needs one.
+    student: who learns.
+    objective: the terms of the loss, for a run of one stage.
+    stages: several objectives in sequence, in place of `objective`.
+    controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
+    margin: a difference in accuracy below it does not matter, 0..1.
+    evaluate: measures beyond accuracy.
+    export: what ships.
+    """
 
     name: Name = "run"
     seed: Annotated[int, Field(ge=0)] = 0

@@ -12,19 +12,38 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, create_model, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 OWN_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # package.module:Class
 SHAPE_ARGUMENTS = frozenset({"self", "shape", "classes", "return"})
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # of a constructor that is inherited
+MEANING = re.compile(r"(?:^\s*|(?<=[.;])\s+)([a-z]\w*):\s", re.MULTILINE)
 
 
 class Strict(BaseModel):
     """A section of the recipe: an unknown key is a mistake."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the JSON Schema with what the docstring says about each key."""
+        reference = handler(core)
+        properties = handler.resolve_ref_schema(reference).get("properties", {})
+        for kind in reversed(cls.__mro__):
+            for key, meaning in meanings(kind.__doc__ or "").items():
+                if key in properties:
+                    properties[key]["description"] = meaning
+        return reference
 
 
 OWN = "own"  # the field of a choice that holds a class of the user's own
@@ -100,6 +119,19 @@ class Choice(Strict):
     @model_serializer
     def _only_the_chosen(self) -> dict[str, Any]:
         return {self.name: self.options if self.is_own else self.__dict__[self.name].model_dump()}
+
+
+def meanings(docstring: str) -> dict[str, str]:
+    """Return what a docstring says about each key: 'width: of a stage; depth: number of stages. Returns ...'.
+
+    A key starts a line, or follows a semicolon or a full stop. What is said about it ends with the sentence.
+    """
+    found: dict[str, str] = {}
+    for paragraph in re.split(r"\n\s*\n", docstring):
+        _, *pairs = MEANING.split(paragraph)
+        for key, text in zip(pairs[::2], pairs[1::2], strict=True):
+            found[key] = re.split(r"\. (?=[A-Z])", " ".join(text.split()))[0].rstrip(".;")
+    return found
 
 
 def section_of(constructor: Any, *, extra: dict[str, Any] | None = None, name: str = "") -> type[Strict]:

@@ -24,9 +24,9 @@ class Settings:
     """Settings of one fit.
 
     epochs: passes over the transfer set; steps: optimizer steps, in place of epochs; batch_size: samples a
-    step; optimizer: its name; lr: the highest learning rate; weight_decay: decoupled for adamw; momentum: of
-    sgd; schedule: of the learning rate over the whole fit; patience: stop after this many epochs without a
-    better validation accuracy.
+    step; optimizer: what takes the steps; lr: the highest learning rate; weight_decay: pull of the weights to
+    0, decoupled for adamw; momentum: used by sgd alone; schedule: course of the learning rate over the whole
+    fit; patience: stop after this many epochs without a better validation accuracy.
     """
 
     epochs: Count = 20
