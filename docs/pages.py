@@ -139,6 +139,8 @@ def _type(value: Schema, places: Mapping[str, str]) -> str:
         return " or ".join(dict.fromkeys(_type(one, places) for one in value["anyOf"] if one.get("type") != "null"))
     if "enum" in value or "const" in value:
         return ", ".join(f"`{word}`" for word in value.get("enum", [value.get("const")]))
+    if "type" not in value:
+        return "any value"
     if value["type"] == "array":
         return _list(value, places)
     if value["type"] == "object":

@@ -215,13 +215,13 @@ def test_test_samples_are_read_by_the_evaluation_alone(tmp_path: Path, monkeypat
     test = plan.data.test
     plan = replace(plan, data=replace(plan.data, test=Guarded(test.inputs, test.labels, test.ids)))
     assert plan.data.fingerprint
-    real = pipeline.assess
+    real = pipeline.judge_points
 
-    def assess(*arguments: Any) -> Any:
+    def judge_points(*arguments: Any) -> Any:
         Guarded.closed = False
         return real(*arguments)
 
-    monkeypatch.setattr(pipeline, "assess", assess)
+    monkeypatch.setattr(pipeline, "judge_points", judge_points)
     monkeypatch.setattr(Guarded, "closed", True)
     with pytest.raises(AssertionError, match="were read before"):
         plan.data.test.batch(torch.tensor([0]))

@@ -272,6 +272,7 @@ class Recipe(Strict):
     margin: a difference in accuracy below it does not matter, 0..1.
     evaluate: measures beyond accuracy.
     export: what ships.
+    sweep: values by dotted key, such as objective.soft_labels.temperature; every combination is a variant.
     """
 
     name: Name = "run"
