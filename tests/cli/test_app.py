@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("demo", "run", "init", "evaluate", "export", "predict", "report", "methods", "models", "check", "schema")
+COMMANDS = (
+    "demo", "run", "init", "evaluate", "export", "predict", "bench", "report", "methods", "models", "check", "schema",
+)  # fmt: skip
 QUICK = (
     "--set", "seeds=1", "--set", "export.onnx=false", "--set", "student.train.steps=5",
     "--set", "teacher.train.steps=5", "--set", "controls=[labels]",

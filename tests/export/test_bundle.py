@@ -19,7 +19,7 @@ from limbeck.export.bundle import write_bundle
 from limbeck.export.trace import Trace, trace_graph
 from limbeck.models.adapt import Adapted
 
-FILES = {"student.onnx", "manifest.json", "predict.py"}
+FILES = {"student.onnx", "manifest.json", "predict.py", "bench.py"}
 
 
 def mlp(seed: int = 0) -> Adapted:
@@ -71,7 +71,10 @@ def test_the_manifest_describes_the_folder(tmp_path: Path, trace: Trace) -> None
     assert manifest["source_hash"] == "f00"
     assert manifest["opset"] >= 18
     assert manifest["parity"]["parity_batches"] == [1, 2, 7]
-    for name in ("student.onnx", "predict.py"):
+    assert manifest["graphs"] == {"fp32": "student.onnx", "int8": None}
+    assert manifest["int8"] is None
+    assert manifest["files"].keys() == FILES - {"manifest.json"}
+    for name in manifest["files"]:
         content = (folder / name).read_bytes()
         assert manifest["files"][name] == {
             "bytes": len(content),

@@ -168,7 +168,7 @@ def test_the_script_says_how_it_is_used(bundle: Path) -> None:
     assert (asked.returncode, asked.stderr) == (0, "")
     assert (mistaken.returncode, mistaken.stdout) == (2, "")
     assert asked.stdout == mistaken.stderr
-    assert asked.stdout.startswith("Usage: python predict.py FILE...")
+    assert asked.stdout.startswith("Usage: python predict.py [--int8] FILE...")
     assert run("-I", bundle / "predict.py", "--help").stdout == asked.stdout
 
 

@@ -179,9 +179,17 @@ class StageSection(Strict):
 
 
 class ExportSection(Strict):
-    """What ships."""
+    """What ships: a float file, and an int8 file if it loses no more than the tolerance (0..1) on validation."""
 
     onnx: bool = True
+    int8: bool = False
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _int8_is_made_from_onnx(self) -> ExportSection:
+        if self.int8 and not self.onnx:
+            raise ValueError("int8: true needs onnx: true, since the int8 file is made from the ONNX file, got false")
+        return self
 
 
 class Recipe(Strict):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from limbeck.errors import Failure
+from limbeck.export.trace import trace_graph
 from limbeck.files import write_bytes, write_text
 from limbeck.knowledge.memory import can_remember
 from limbeck.models.weights import CARD, WEIGHTS
@@ -27,11 +28,12 @@ from limbeck.run.assess import (
     header,
 )
 from limbeck.run.chains import BySeed, Chains, count_steps, folder_of, train_chains
+from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed
 from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
-from limbeck.run.ship import ship
+from limbeck.run.ship import kind_of, ship
 from limbeck.run.surroundings import environment, peak_memory_mib
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
@@ -130,12 +132,22 @@ def _publish(folder: Path, plan: Plan, chains: Chains, teachers: BySeed) -> None
 
 
 def _export(folder: Path, plan: Plan, findings: Findings) -> dict[str, Any]:
+    """Write export/ and return the report's section: the files, and the verdict on them."""
+    student = findings.fits[STUDENT]
+    best = student[best_seed(student)]
+    trace = trace_graph(best.model, shape=plan.data.shape, kind=kind_of(plan.data))
+    section = {**ship(folder, plan, best, findings.teacher, trace), "verdict": None, "measured": []}
     last = plan.stages[-1].name
     verdict = findings.verdicts.get(last)
-    control = findings.fits[findings.stages[last][verdict.against]] if verdict else None
+    if verdict is None:
+        return section
+    control = findings.fits[findings.stages[last][verdict.against]]
     others = [judged for name, judged in findings.alone.items() if name != last]
-    section = ship(folder, plan, findings.fits[STUDENT], control, verdict, findings.teacher, others)
-    return {**section, "verdict": verdict_json(section["verdict"])}
+    formats: list[Format] = ["onnx", "int8"] if (section["int8"] or {}).get("file") else ["onnx"]
+    found = judge_files(plan, student, control, verdict, others, trace, formats)
+    if "int8" in found:
+        section["int8"]["verdict"] = verdict_json(found["int8"])
+    return {**section, "verdict": verdict_json(found["onnx"])}
 
 
 def _cost(plan: Plan, findings: Findings, seconds: dict[str, float]) -> dict[str, Any]:
