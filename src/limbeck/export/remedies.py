@@ -5,7 +5,6 @@ Only validation samples decide; N of them, C classes.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from limbeck.errors import ExportError
 from limbeck.export.gate import Exam, Floats, Judgement, judge, logits_of
 from limbeck.export.quantise import PERCENTILE, Calibration, Layer, Setting, layers_of, quantise, quantised_nodes
+from limbeck.files import write_bytes
 
 FEW = 64  # samples that are enough to tell which layer suffers most
 WORDS: dict[Calibration, str] = {
@@ -102,7 +102,7 @@ def quantise_within(source: Path, target: Path, request: Int8Request) -> Search:
                 break
         best = _best(attempts)
         if best is not None:
-            shutil.copyfile(files[best], target)
+            write_bytes(target, files[best].read_bytes())
     return Search(tuple(attempts), request.exam.tolerance)
 
 

@@ -12,7 +12,7 @@ from limbeck.errors import DataError, FolderError
 from limbeck.export.bench_template import SCHEMA
 from limbeck.export.manifest import find_bundle, read_manifest
 from limbeck.files import write_text
-from limbeck.recipe.mistakes import sentences
+from limbeck.recipe.mistakes import dotted
 from limbeck.recipe.schema import Strict
 from limbeck.run.folder import REPORT
 from limbeck.run.result import read_report
@@ -99,7 +99,8 @@ def read_measurement(path: Path, files: dict[str, Any]) -> dict[str, Any]:
     try:
         found = Measurement.model_validate(content).model_dump(mode="json", by_alias=True)
     except ValidationError as error:
-        raise DataError(f"{path} is damaged: {' '.join(sentences(error.errors(), {}))}") from None
+        wrong = [f"{dotted(detail['loc'])}: {detail['msg'][0].lower()}{detail['msg'][1:]}" for detail in error.errors()]
+        raise DataError(f"{path} is not what bench.py prints: {'; '.join(wrong)}. Measure again.") from None
     for name, measured in found["files"].items():
         if name not in files or files[name]["sha256"] != measured["sha256"]:
             raise DataError(
