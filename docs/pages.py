@@ -139,14 +139,12 @@ def _type(value: Schema, places: Mapping[str, str]) -> str:
         return " or ".join(dict.fromkeys(_type(one, places) for one in value["anyOf"] if one.get("type") != "null"))
     if "enum" in value or "const" in value:
         return ", ".join(f"`{word}`" for word in value.get("enum", [value.get("const")]))
-    if "type" not in value:
-        return "any value"
-    if value["type"] == "array":
+    if value.get("type") == "array":
         return _list(value, places)
-    if value["type"] == "object":
+    if value.get("type") == "object":
         return f"names, each with {_type(value['additionalProperties'], places)}"
     limits = ", ".join(f"{sign} {value[key]:g}" for key, sign in LIMITS.items() if key in value)
-    return f"{KINDS[value['type']]} {limits}".rstrip()
+    return f"{KINDS[value['type']] if 'type' in value else 'any value'} {limits}".rstrip()
 
 
 def _list(value: Schema, places: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import limbeck
 
     place = tmp_path_factory.mktemp("finished")
-    (place / "tiny.yaml").write_text(TINY)
+    (place / "tiny.yaml").write_text(TINY + "export: {int8: true}\n")
     return limbeck.run_recipe(place / "tiny.yaml", out=place / "tiny", progress=False).folder
 
 

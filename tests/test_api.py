@@ -297,3 +297,24 @@ def test_own_model_and_awkward_pictures(call, resize):
     assert len(lines) == len(files) == 300
     assert [line["class"] for line in lines] == [data.classes[column] for column in wanted.argmax(1).tolist()]
     assert [line["probability"] for line in lines] == pytest.approx(wanted.max(1).values.tolist(), abs=1e-4)
+
+
+def test_an_int8_file_is_asked_for(vectors: limbeck.Data, teacher: nn.Module, workplace: Path) -> None:
+    result = limbeck.distill(
+        teacher, lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), vectors, epochs=1, seeds=1,
+        controls=(), int8=True, tolerance=0.5, out="run", progress=False,
+    )  # fmt: skip
+    assert result.report["export"]["int8"]["file"] == "export/student.int8.onnx"
+    assert "int8: true" in result.report["recipe"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"int8": True, "export": False}, "int8=True needs export=True"),
+        ({"int8": True, "tolerance": 1.5}, r"tolerance expects a loss of accuracy in 0\.\.1, got 1\.5"),
+    ],
+)
+def test_mistakes_about_int8_are_told(vectors: limbeck.Data, given: dict[str, object], sentence: str) -> None:
+    with pytest.raises(limbeck.UserError, match=sentence):
+        limbeck.distill(None, Pair, vectors, **given)  # type: ignore[arg-type]

@@ -116,10 +116,12 @@ def test_every_folder_of_code_is_a_package() -> None:
         "import limbeck.cli.app",
         "import limbeck.errors, limbeck.files, limbeck.types",
         "import limbeck.export.predict",
+        "import limbeck.export.bench",
         RUN.format("'--help'"),
         RUN.format("'predict', '--help'"),
+        RUN.format("'bench', '--help'"),
     ],
-    ids=["limbeck", "cli", "app", "values", "predict", "--help", "predict --help"],
+    ids=["limbeck", "cli", "app", "values", "predict", "bench", "--help", "predict --help", "bench --help"],
 )
 def test_these_do_not_import_torch(code: str) -> None:
     check = f"{code}\nassert not {{'torch', 'accelerate', 'sklearn'}} & set(sys.modules)"

@@ -16,7 +16,7 @@ from limbeck.run.rehearsal import rehearse
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source == "digits"]
-TINY = ["seeds=1", "student.train.steps=5", "teacher.train.steps=5", "export.onnx=false", "controls=[labels]"]
+TINY = ["seeds=1", "student.train.steps=5", "teacher.train.steps=5", "export={onnx: false}", "controls=[labels]"]
 
 
 def test_there_are_recipes():

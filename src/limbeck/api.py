@@ -70,6 +70,8 @@ def distill(
     resume: bool = False,
     force: bool = False,
     export: bool = True,
+    int8: bool = False,
+    tolerance: float = 0.01,
     device: str = "auto",
     progress: bool = True,
 ) -> Result:
@@ -82,13 +84,15 @@ def distill(
     every seed gets a copy. Both may return logits [B, C], a tuple, a dict, or an object with `.logits`. objective: by
     default 0.9 SoftLabels + 0.1 CrossEntropy. train: every setting of the fits; epochs (20 unless given) is short for
     Settings(epochs=...), so give one of the two. labels_per_class: labels that student and controls may see. controls:
-    names, None for all that make sense, () for none. out: the folder, else runs/NAME; resume and force as on the
-    command line.
+    names, None for all that make sense, () for none. export: whether to write the ONNX file, int8: an int8 file too, if
+    on validation it loses no more accuracy than the tolerance, 0..1. out: the folder, else runs/NAME; resume and
+    force as on the command line.
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
     shown = views_of(augment, seed, views)
     box = _black_box(teacher, teacher_normalise, data, shown)
+    _check_export(export, int8, tolerance)
     plan = _plan(
         data,
         _student_plan(student, _normaliser(student_normalise, data)),
@@ -101,7 +105,7 @@ def distill(
         controls,
         box,
     )
-    plan = replace(plan, name=name, margin=margin, onnx=export)
+    plan = replace(plan, name=name, margin=margin, onnx=export, int8=int8, tolerance=tolerance)
     return _carry_out(_described(plan), out, resume, force, device, progress)
 
 
@@ -227,6 +231,13 @@ def _settings(train: Settings | None, epochs: int | None, seeds: int, name: str)
     return settings
 
 
+def _check_export(onnx: bool, int8: bool, tolerance: float) -> None:
+    if int8 and not onnx:
+        raise UserError("int8=True needs export=True, since the int8 file is made from the ONNX file.")
+    if not 0 <= tolerance <= 1:
+        raise UserError(f"tolerance expects a loss of accuracy in 0..1, got {tolerance}; 0.01 stands for one point.")
+
+
 def _student_plan(student: Build, normalise: Normalise | None) -> ModelPlan:
     if isinstance(student, nn.Module):
         start = copy.deepcopy(student)
@@ -313,6 +324,6 @@ def _described(plan: Plan) -> Plan:
         "objective": stage.objective.describe(),
         "controls": list(plan.controls),
         "margin": plan.margin,
-        "export": {"onnx": plan.onnx},
+        "export": {"onnx": plan.onnx, "int8": plan.int8, "tolerance": plan.tolerance},
     }
     return replace(plan, recipe=yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-COMMANDS = ("demo", "run", "init", "evaluate", "export", "predict", "report", "methods", "models", "check", "schema")
+COMMANDS = (
+    "demo", "run", "init", "evaluate", "export", "predict", "bench", "report", "methods", "models", "check", "schema",
+)  # fmt: skip
 QUICK = (
     "--set", "seeds=1", "--set", "export.onnx=false", "--set", "student.train.steps=5",
     "--set", "teacher.train.steps=5", "--set", "controls=[labels]",
@@ -200,6 +202,58 @@ def test_predict_prints_json_lines(call, finished_run, digit):
     assert lines[0]["file"] == str(digit)
     assert lines[0]["class"] in map(str, range(10))
     assert len(lines[0]["top"]) == 3
+
+
+def test_predict_asks_the_int8_file(call, finished_run, digit):
+    plain, small = (call("predict", finished_run, digit, *more) for more in ((), ("--int8",)))
+
+    assert (small.code, small.err) == (0, "")
+    assert json.loads(small.out)["class"] in map(str, range(10))
+    assert json.loads(small.out)["probability"] != json.loads(plain.out)["probability"]
+
+
+def test_bench_prints_a_table_or_json(call, finished_run):
+    table = call("bench", finished_run, "--threads", 1, "--threads", 2, "--seconds", 0.01)
+    listed = call("bench", finished_run, "--seconds", 0.01, "--json")
+
+    assert (table.code, table.err) == (0, "")
+    assert [line.split()[:2] for line in table.out.splitlines() if line.startswith("student")] == [
+        ["student.onnx", "1"], ["student.onnx", "2"], ["student.int8.onnx", "1"], ["student.int8.onnx", "2"],
+    ]  # fmt: skip
+    assert max(map(len, table.out.splitlines())) <= 80
+    assert json.loads(listed.out)["files"].keys() == {"student.onnx", "student.int8.onnx"}
+    wrong = call("bench", finished_run, "--threads", 0)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--threads expects 1 or more, got 0." in wrong.err
+
+
+def test_a_measurement_goes_into_the_report(call, finished_run, workplace):
+    shutil.copytree(finished_run, "copy")
+    Path("device.json").write_text(call("bench", "copy", "--seconds", 0.01, "--json").out)
+
+    answer = call("report", "copy", "--bench", "device.json", "--bench", "device.json", "--json")
+
+    assert answer.code == 0
+    measured = json.loads(answer.out)["copy"]["export"]["measured"]
+    assert measured == json.loads(Path("copy/report.json").read_text())["export"]["measured"]
+    assert len(measured) == 1
+    assert "Measured on devices" in Path("copy/report.html").read_text()
+    assert "Measured on devices" in Path("copy/report.md").read_text()
+    both = call("report", "copy", finished_run, "--bench", "device.json")
+    assert both.code == 2
+    assert "--bench belongs to one run, but 2 were named" in " ".join(both.err.split())
+
+
+def test_a_bundle_is_evaluated_file_by_file(call, finished_run, workplace):
+    for number in range(4):
+        path = workplace / "more" / "37"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+
+    answer = call("evaluate", finished_run / "export", "--data", "folder:more", "--json")
+
+    assert answer.code == 0
+    assert json.loads(answer.out).keys() == {"student.onnx", "student.int8.onnx"}
 
 
 def test_export_again(call, finished_run, tmp_path, workplace):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from limbeck.cli.narrow import Narrowing
-from limbeck.cli.tables import listing_table, metrics_table, report_table, runs_table
+from limbeck.cli.tables import files_table, listing_table, metrics_table, report_table, runs_table
 
 NAMES = ("teacher", "student", "labels", "smoothing", "teacher_labels", "self_training")
 ACCURACY = {"mean": 0.9753, "ci95": [0.9712, 1.0]}
@@ -100,3 +100,32 @@ def test_names_are_whole_at_every_width(names: list[str], width: int) -> None:
     text = printed(Narrowing(("n", "x", "y", "z"), rows, spare=("z", "y")), width)
     shown = [line.split()[0] for line in text.splitlines()[3:] if line.strip()]
     assert shown == names
+
+
+FILE = {
+    "file": "export/student.onnx", "bytes": 70_845, "metrics": METRICS, "latency_ms": [{"threads": 1, "p50": 0.08}],
+}  # fmt: skip
+SMALL = {**FILE, "file": "export/student.int8.onnx", "bytes": 28_415, "latency_ms": [{"threads": 1, "p50": 0.06}]}
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (40, "file accuracy bytes"),
+        (50, "file accuracy bytes ms"),
+        (80, "file accuracy 95 % worst class bytes ms ratio"),
+    ],
+)
+def test_files_say_what_the_int8_file_costs_and_saves(width: int, columns: str) -> None:
+    text = printed(files_table({"export": {"onnx": FILE, "int8": SMALL}}), width)
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith(("file", "student"))}
+    assert " ".join(rows["file"]) == columns
+    assert "28,415" in rows["student.int8.onnx"] and "97.5%" in rows["student.int8.onnx"]
+    if width == 80:
+        assert rows["student.onnx"][-2:] == ["0.080", "1.00"]
+        assert rows["student.int8.onnx"][-2:] == ["0.060", "0.75"]
+
+
+@pytest.mark.parametrize("int8", [None, {"file": None}])
+def test_a_file_that_does_not_ship_has_no_row(int8: Any) -> None:
+    assert "int8" not in printed(files_table({"export": {"onnx": FILE, "int8": int8}}), 80)

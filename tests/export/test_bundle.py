@@ -16,10 +16,13 @@ from torch import Tensor, nn
 
 from limbeck.errors import DiskError, ExportError, FolderError, ModelError
 from limbeck.export.bundle import write_bundle
+from limbeck.export.gate import exam_of
+from limbeck.export.manifest import graph_name
+from limbeck.export.remedies import Int8Request
 from limbeck.export.trace import Trace, trace_graph
 from limbeck.models.adapt import Adapted
 
-FILES = {"student.onnx", "manifest.json", "predict.py"}
+FILES = {"student.onnx", "manifest.json", "predict.py", "bench.py"}
 
 
 def mlp(seed: int = 0) -> Adapted:
@@ -71,7 +74,10 @@ def test_the_manifest_describes_the_folder(tmp_path: Path, trace: Trace) -> None
     assert manifest["source_hash"] == "f00"
     assert manifest["opset"] >= 18
     assert manifest["parity"]["parity_batches"] == [1, 2, 7]
-    for name in ("student.onnx", "predict.py"):
+    assert manifest["graphs"] == {"fp32": "student.onnx", "int8": None}
+    assert manifest["int8"] is None
+    assert manifest["files"].keys() == FILES - {"manifest.json"}
+    for name in manifest["files"]:
         content = (folder / name).read_bytes()
         assert manifest["files"][name] == {
             "bytes": len(content),
@@ -91,6 +97,50 @@ def test_an_earlier_export_is_replaced(tmp_path: Path, trace: Trace) -> None:
     features = torch.randn(5, 4)
     np.testing.assert_allclose(answers(folder, features), mlp(1)(features).logits.detach(), atol=1e-6)
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def request(tolerance: float = 0.5, samples: int = 200) -> Int8Request:
+    inputs = torch.randn(samples, 4, generator=torch.Generator().manual_seed(0)).numpy()
+    return Int8Request(inputs, exam_of(inputs, np.full(samples, -1), ("ant", "bee", "cat"), tolerance))
+
+
+def test_an_int8_file_that_passes_is_listed_and_the_gate_told(tmp_path: Path, trace: Trace) -> None:
+    folder = tmp_path / "export"
+    manifest = write(folder, mlp(), trace, int8=request())
+    assert {path.name for path in folder.iterdir()} == FILES | {"student.int8.onnx"}
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
+    assert manifest["graphs"] == {"fp32": "student.onnx", "int8": "student.int8.onnx"}
+    assert manifest["int8"]["passed"] and manifest["int8"]["tolerance"] == 0.5
+    assert manifest["int8"]["parity"]["parity_batches"] == [1, 2, 7]
+    assert 0 < manifest["int8"]["parity"]["max_abs_error"] < 0.1
+    content = (folder / "student.int8.onnx").read_bytes()
+    assert manifest["files"]["student.int8.onnx"] == {
+        "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
+    }  # fmt: skip
+    assert graph_name(folder, manifest, int8=True) == "student.int8.onnx"
+    assert graph_name(folder, manifest, int8=False) == "student.onnx"
+
+
+def test_an_int8_file_that_is_refused_is_left_out_and_the_manifest_says_why(tmp_path: Path, trace: Trace) -> None:
+    folder = tmp_path / "export"
+    broken = mlp()
+    with torch.no_grad():
+        first, last = broken.net[0], broken.net[2]
+        first.weight[:, 0] = 1e5  # from a feature that is always 0: it takes the whole range of every channel
+        first.weight[0], first.bias[0] = 0, -1
+        last.weight[:, 0] = 1e5  # and so does a unit that is always 0
+    still = request(0.0)
+    still.samples[:, 0] = still.exam.inputs[:, 0] = 0
+    manifest = write(folder, broken, None, int8=still)
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert manifest["graphs"]["int8"] is None
+    assert not manifest["int8"]["passed"] and manifest["int8"]["parity"] is None
+    assert len(manifest["int8"]["attempts"]) >= 3
+    with pytest.raises(FolderError, match=r"has no int8 file\. No int8 file ships: none of \d attempts passed"):
+        graph_name(folder, manifest, int8=True)
+    plain = write(tmp_path / "plain", mlp(), trace)
+    with pytest.raises(FolderError, match=r"has no int8 file\. export\.int8: true in the recipe asks for one"):
+        graph_name(tmp_path / "plain", plain, int8=True)
 
 
 class Killed(BaseException):

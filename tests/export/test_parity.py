@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from limbeck.errors import ExportError
-from limbeck.export.parity import check_parity
+from limbeck.export.parity import check_parity, file_parity
 from limbeck.models.adapt import Adapted
 
 
@@ -98,3 +98,12 @@ def test_one_sample_still_fills_every_batch(tmp_path: Path, model: Adapted) -> N
     path = write(tmp_path / "a.onnx", weight(model), centre=True)
     with pytest.raises(ExportError, match="batches of 7 "):
         check_parity(model, path, torch.ones(1, 4), batches=[7])
+
+
+def test_two_files_are_compared_in_every_batch_size(tmp_path: Path, model: Adapted) -> None:
+    reference, other = write(tmp_path / "a.onnx", weight(model)), write(tmp_path / "b.onnx", weight(model) + 0.25)
+    found = file_parity(reference, other, torch.eye(4))
+    assert found["max_abs_error"] == pytest.approx(0.25)
+    assert (found["agreement"], found["parity_batches"]) == (1.0, [1, 2, 7])
+    mixed = write(tmp_path / "c.onnx", weight(model), centre=True)  # right in no batch: the mean is subtracted
+    assert file_parity(reference, mixed, torch.eye(4))["agreement"] < 1

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from limbeck.data.pictures import decode
 from limbeck.errors import FolderError, UserError
 from limbeck.export.bundle import write_bundle
+from limbeck.export.gate import exam_of
 from limbeck.export.predict import predict
+from limbeck.export.remedies import Int8Request
 from limbeck.export.trace import Trace, trace_graph
 from limbeck.models.adapt import Adapted, Normalise
 
@@ -51,6 +53,7 @@ def trace(model: Adapted) -> Trace:
 
 
 def export(folder: Path, model: Adapted, trace: Trace, how: str) -> Path:
+    samples = torch.randint(0, 256, (40, 3, *SIZE), generator=torch.Generator().manual_seed(3)).to(torch.uint8).numpy()
     write_bundle(
         folder,
         model=model,
@@ -64,6 +67,7 @@ def export(folder: Path, model: Adapted, trace: Trace, how: str) -> Path:
         samples=torch.randint(0, 256, (9, 3, *SIZE)).to(torch.uint8),
         extra={"seed": 0},
         trace=trace,
+        int8=Int8Request(samples, exam_of(samples, np.full(40, -1), tuple(CLASSES), 1.0)),
     )
     return folder
 
@@ -168,7 +172,7 @@ def test_the_script_says_how_it_is_used(bundle: Path) -> None:
     assert (asked.returncode, asked.stderr) == (0, "")
     assert (mistaken.returncode, mistaken.stdout) == (2, "")
     assert asked.stdout == mistaken.stderr
-    assert asked.stdout.startswith("Usage: python predict.py FILE...")
+    assert asked.stdout.startswith("Usage: python predict.py [--int8] FILE...")
     assert run("-I", bundle / "predict.py", "--help").stdout == asked.stdout
 
 
@@ -208,6 +212,39 @@ def test_top_names_several_classes(bundle: Path, model: Adapted, photos: list[Pa
     assert sum(entry["probability"] for entry in everything) == pytest.approx(1)
     with pytest.raises(UserError, match="1 or more, got 0"):
         predict(bundle, photos, top=0)
+
+
+def test_the_int8_file_answers_where_it_is_asked(bundle: Path, photos: list[Path], tmp_path: Path) -> None:
+    plain, small = list(predict(bundle, photos)), list(predict(bundle, photos, int8=True))
+    assert [one["file"] for one in small] == [one["file"] for one in plain]
+    differences = [abs(a["probability"] - b["probability"]) for a, b in zip(plain, small, strict=True)]
+    assert 0 < max(differences) < 0.3  # rounded, so it was another file, but the same model
+    done = run("-I", bundle / "predict.py", "--int8", *photos, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["class"] for one in found] == [one["class"] for one in small]
+    np.testing.assert_allclose([a["probability"] for a in found], [b["probability"] for b in small], atol=1e-5)
+
+
+def test_a_bundle_without_an_int8_file_says_so(bundle: Path, photos: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(bundle, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["student.int8.onnx"]
+    manifest["graphs"]["int8"] = None
+    manifest["int8"].update(passed=False, sentence="No int8 file ships: none of 3 attempts passed.")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(FolderError, match=r"has no int8 file\. No int8 file ships: none of 3"):
+        predict(folder, photos, int8=True)
+    del manifest["int8"], manifest["graphs"]  # a bundle of an earlier version
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert len(list(predict(folder, photos[:2]))) == 2
+    with pytest.raises(FolderError, match=r"has no int8 file\. export\.int8: true"):
+        predict(folder, photos, int8=True)
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "graphs": {"fp32": "student.onnx", "int8": None}}))
+    done = run("-I", folder / "predict.py", "--int8", photos[0])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "This folder has no int8 file; see int8 in manifest.json.\n"
 
 
 def test_the_run_folder_is_taken_too(bundle: Path, photos: list[Path]) -> None:

@@ -36,6 +36,13 @@ def mistakes(text: str) -> list[str]:
         ("name: a/b", "name (line 4): expected text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$, got 'a/b'."),
         ("seed: 2024-01-01", "seed (line 4): expected a whole number, got 2024-01-01."),
         ("export: {onnx: maybe}", "export.onnx (line 4): expected true or false, got 'maybe'."),
+        (
+            "export: {onnx: false, int8: true}",
+            "export (line 4): int8: true needs onnx: true, since the int8 file is made from the ONNX file, got false.",
+        ),
+        ("export: {int8: true, tolerance: 1.5}", "export.tolerance (line 4): expected 1 or less, got 1.5."),
+        ("export: {int8: true, tolerance: -1}", "export.tolerance (line 4): expected 0 or more, got -1."),
+        ("export: {in8: true}", 'export.in8 (line 4): unknown key. Did you mean "int8"?'),
         ("export:", "export (line 4): expected a section of keys, got nothing."),
         (
             "controls: [label]",

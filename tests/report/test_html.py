@@ -13,6 +13,7 @@ import pytest
 
 from limbeck.report.facts import verdict_facts
 from limbeck.report.html import render_html, render_summary
+from limbeck.report.tables import cost_table
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -65,8 +66,8 @@ def test_the_verdict_comes_first_and_the_sections_keep_their_order(report: dict[
     assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
     assert headings == [
         "Accuracy with intervals", "Teacher, student and controls", "The file that ships",
-        "Size against accuracy", "Training", "Reliability", "Confusion", "Where teacher and student disagree",
-        "Cost", "Environment", "Data", "Recipe",
+        "Size against accuracy", "Size and speed before and after", "Measured on devices", "Training", "Reliability",
+        "Confusion", "Where teacher and student disagree", "Cost", "Environment", "Data", "Recipe",
     ]  # fmt: skip
     text = page.text()
     assert text.index("Helped") < text.index("+7.1 points") < text.index("5.8 to 8.4 points")
@@ -290,3 +291,51 @@ def test_text_can_be_told_from_its_ground(page_text: str) -> None:
             for ground in ("page", "panel"):
                 low, high = sorted((colours[name], colours[ground]))
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (name, ground)
+
+
+def test_the_int8_file_says_what_was_tried_and_how_it_was_judged(report: dict[str, Any], page_text: str) -> None:
+    text = Page(page_text).text()
+    assert "The int8 file. Attempt 2 passed." in text
+    assert "1. Refused: ranges by smallest and largest value of 256 training samples. Too much was lost." in text
+    assert "2. Passed: ranges by 99.99 % of the values. Little was lost." in text
+    assert "8-bit ONNX: +7.1 points" in text
+    assert "1 of 5 int8 files of labels lost more." in text
+    report["export"]["int8"]["gate"]["attempts"].pop()
+    assert "1. Refused" not in Page(render_html(report)).text()
+
+
+def test_an_int8_file_that_was_refused_leaves_its_reason_alone(lean: dict[str, Any]) -> None:
+    refused = dict.fromkeys(lean["export"]["int8"]) | {"gate": lean["export"]["int8"]["gate"], "tolerance": 0.01}
+    refused["gate"].update(passed=False, sentence="No int8 file ships: none of 2 attempts passed.")
+    lean["export"].update(int8=refused, measured=[])
+    text = Page(render_html(lean)).text()
+    assert "No int8 file ships: none of 2 attempts passed." in text
+    assert "8-bit ONNX" not in text
+    assert "Measured on devices" not in text
+
+
+def test_before_and_after_counts_from_the_teacher(report: dict[str, Any]) -> None:
+    table = cost_table(report)
+    assert [column.name for column in table.columns] == ["teacher", "student", "ONNX", "8-bit ONNX"]
+    sizes = [row for group in table.groups for row in group.rows if row.label == "Size"]
+    assert [cell.text for cell in sizes[0].cells] == ["605.2 kB", "9.6 kB", "12.3 kB", "5.1 kB"]
+    assert [cell.text for cell in sizes[1].cells] == ["1.0", "0.016", "0.020", "0.0085"]
+    report["models"]["teacher"].update(bytes=None, latency_ms=[])
+    assert [group.title for group in cost_table(report).groups] == ["Cost of use"]
+    report["export"]["int8"]["latency_ms"] = [{"threads": 2, "p50": 0.5, "p95": 0.7}]
+    rows = {row.label: [cell.text for cell in row.cells] for row in cost_table(report).groups[0].rows}
+    assert rows["Latency, 1 thread"][-1] == "–"
+    assert rows["Latency, 2 threads"][-1] == "0.50 ms"
+
+
+def test_each_device_has_a_group_of_its_own(report: dict[str, Any]) -> None:
+    other = copy.deepcopy(report["export"]["measured"][0])
+    other["device"]["processor"] = "<b>A phone</b>"
+    del other["files"]["student.int8.onnx"]
+    report["export"]["measured"].append(other)
+    html = render_html(report)
+    text = Page(html).text()
+    assert "A board, aarch64, Linux, 4 cores, ONNX Runtime 1.30.0, 2026-11-20" in text
+    assert "Samples a second in batches of 64, 2 threads 86,420 86,420" in text
+    assert "Samples a second in batches of 64, 2 threads 86,420 –" in text
+    assert "<b>A phone" not in html

@@ -16,7 +16,9 @@ def test_verdict_table_and_recipe_are_there(report: dict[str, Any]) -> None:
     assert text.startswith("# digits\n\n**Helped.** " + report["verdict"]["sentence"])
     assert "- Gain: +7.1 points, 95 % interval 5.8 to 8.4 points" in text
     assert "hard teacher labels: unclear, +0.2 points, 95 % interval −0.3 to 0.7 points" in text
-    assert "On the files themselves: helped, +7.1 points" in text
+    assert "On the ONNX files themselves: helped, +7.1 points" in text
+    assert "On the 8-bit ONNX files themselves: helped, +7.1 points" in text
+    assert "1. Refused: ranges by smallest" in text
     assert "Verdict over 5 files of the student and 5 of the control" in text
     table = rows(text)
     assert table[0] == ["", *report["models"]]
@@ -31,7 +33,7 @@ def test_every_table_keeps_its_width(report: dict[str, Any]) -> None:
     report["stages"] = report["stages"] + [{**report["stages"][0], "verdict": None}]
     text = render_markdown(report)
     blocks = [block for block in text.split("\n\n") if block.startswith("|")]
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     for block in blocks:
         assert len({len(row) for row in rows(block)}) == 1
     assert "<script" not in text

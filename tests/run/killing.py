@@ -28,7 +28,6 @@ torch.set_num_threads(1)
 import pyarrow.parquet  # noqa: E402
 
 import limbeck.run.pipeline  # noqa: E402
-import limbeck.run.ship  # noqa: E402
 import limbeck.train.loop  # noqa: E402
 from limbeck.export.trace import trace_graph  # noqa: E402
 from limbeck.recipe.load import load_recipe  # noqa: E402
@@ -112,7 +111,7 @@ def prepare(recipe: Path) -> Plan:
     """Load what all children share, and take the place of what is slow and the same each time."""
     plan = plan_from_recipe(load_recipe(recipe))
     traced = trace_graph(plan.model(plan.student, 0).eval(), shape=plan.data.shape, kind="image")
-    limbeck.run.ship.trace_graph = lambda model, *, shape, kind: traced
+    limbeck.run.pipeline.trace_graph = lambda model, *, shape, kind: traced
     limbeck.run.pipeline.render_html = json.dumps
     limbeck.train.loop.CHECKPOINT_SECONDS = 0.0
     assert plan.data.fingerprint

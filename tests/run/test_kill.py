@@ -25,6 +25,7 @@ student: {model: {mlp: {hidden: [8], dropout: 0.1}}, train: {steps: 36, batch_si
 objective: [soft_labels: {weight: 0.9}, cross_entropy: {weight: 0.1}]
 controls: [labels, self_training]
 evaluate: [agreement]
+export: {int8: true, tolerance: 0.2}
 """
 
 FITS = 1 + 2 * 3
@@ -44,6 +45,7 @@ MOMENTS: dict[str, list[dict[str, Any]]] = {
     "after the last fit": [{"at": "after", "name": "fit.json", "count": FITS}],
     "between published files": [{"at": "before", "name": "student/model.json", "count": 1}],
     "inside the graph": [{"at": "writing", "name": "student.onnx", "count": 1}],
+    "inside the int8 graph": [{"at": "writing", "name": "student.int8.onnx", "count": 1}],
     "before the bundle": [{"at": "before", "name": "/export", "count": 1}],
     "after the bundle": [{"at": "after", "name": "/export", "count": 1}],
     "inside predictions": [{"at": "writing", "name": "labels.parquet", "count": 1}],
@@ -88,7 +90,7 @@ def figures(folder: Path) -> dict[str, Any]:
     """Return report.json without what a clock, the machine or the moment decides."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     del report["created"], report["environment"], report["cost"]["seconds"], report["cost"]["peak_memory_mib"]
-    for entry in (*report["models"].values(), report["export"]["onnx"]):
+    for entry in (*report["models"].values(), report["export"]["onnx"], report["export"]["int8"]):
         del entry["latency_ms"]
     return report
 
@@ -117,9 +119,10 @@ def test_a_resumed_run_has_the_figures_of_an_unbroken_one(killed: tuple[Path, di
 
 
 def test_the_bundle_of_a_run_killed_inside_export_answers(killed: tuple[Path, dict[str, list[int]]]) -> None:
-    session = Session(killed[0] / "twice-inside-export" / "export" / "student.onnx", threads=1)
-    logits, _ = session.logits_and_probabilities(read_digits(AS_FOUND).train.inputs[:7].numpy())
-    assert logits.shape == (7, 4)
+    for name in ("student.onnx", "student.int8.onnx"):
+        session = Session(killed[0] / "twice-inside-export" / "export" / name, threads=1)
+        logits, _ = session.logits_and_probabilities(read_digits(AS_FOUND).train.inputs[:7].numpy())
+        assert logits.shape == (7, 4)
 
 
 def everything_in(folder: Path) -> set[str]:

@@ -103,7 +103,10 @@ def test_the_report_has_every_key_of_the_contract(report: dict[str, Any]) -> Non
             assert set(metric) == {"mean", "values", "ci95", "higher_is_better"}
     assert report["models"]["student"]["metrics"]["agreement"] is not None
     assert set(report["export"]["onnx"]) >= {"bytes", "metrics", "max_abs_error", "latency_ms"}
-    assert report["export"]["int8"] is None
+    int8 = report["export"]["int8"]
+    assert set(int8) == {*report["export"]["onnx"], "tolerance", "gate", "verdict"}
+    assert set(int8["verdict"]) >= VERDICT
+    assert report["export"]["measured"] == []
     assert set(report["cost"]) == {
         "teacher_forwards",
         "teacher_spot_checks",

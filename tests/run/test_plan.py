@@ -42,10 +42,17 @@ def test_plan_of_a_recipe():
     )
 
     assert (made.seeds, made.margin, made.evaluate, made.onnx) == ((3, 4), 0.02, ("calibration",), False)
+    assert (made.int8, made.tolerance) == (False, 0.01)
     assert made.controls == ("labels", "smoothing", "teacher_labels")
     assert (made.student.title, made.teacher.model.title) == ("mlp(hidden=[4])", "mlp(hidden=[6])")
     assert made.views.seed == 3
     assert parse_recipe(made.recipe) is not None
+
+
+def test_int8_is_asked_for_in_the_recipe():
+    made = plan("export: {int8: true, tolerance: 0.02}\n")
+
+    assert (made.onnx, made.int8, made.tolerance) == (True, True, 0.02)
 
 
 def test_seed_decides_the_starting_weights():

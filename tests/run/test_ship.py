@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from sklearn.metrics import accuracy_score, log_loss
 from limbeck.data.contents import AS_FOUND
 from limbeck.data.dataset import Data
 from limbeck.export.run_onnx import Session
-from limbeck.recipe.load import load_recipe
+from limbeck.recipe.load import load_recipe, parse_recipe
 from limbeck.run.plan import plan_from_recipe
 from limbeck.run.reload import load_model
-from limbeck.run.ship import kind_of, reading_of
+from limbeck.run.ship import int8_request, kind_of, reading_of
 from limbeck.train.loop import predict
 
 
@@ -73,6 +74,56 @@ def test_the_file_is_the_best_student(finished_run: Path, report: dict[str, Any]
     assert found["bytes"] == (finished_run / "export" / "student.onnx").stat().st_size
     assert found["max_abs_error"] < 1e-3
     assert found["agreement"] == 1.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_the_int8_file_answers_alike_in_batches_of_any_size(finished_run: Path, data: Data, count: int) -> None:
+    session = Session(finished_run / "export" / "student.int8.onnx", threads=1)
+    inputs = data.test.inputs[:28].numpy()
+    whole, _ = session.logits_and_probabilities(inputs)
+    parts, _ = session.logits_and_probabilities(inputs, batch_size=count)
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+
+
+def test_the_int8_file_is_small_and_described_by_its_own_answers(
+    finished_run: Path, report: dict[str, Any], data: Data
+) -> None:
+    found, base = report["export"]["int8"], report["export"]["onnx"]
+    path = finished_run / found["file"]
+    assert (found["bytes"], found["temperature"]) == (path.stat().st_size, base["temperature"])
+    assert found["bytes"] < base["bytes"]
+    logits, _ = Session(path, threads=1).logits_and_probabilities(data.test.inputs.numpy())
+    labels = data.test.labels.numpy()
+    assert found["metrics"]["accuracy"]["mean"] == pytest.approx(accuracy_score(labels, logits.argmax(1)))
+    assert 0 < found["max_abs_error"] < 1 and found["parity_batches"] == [1, 2, 7]
+    assert found["latency_ms"][0]["threads"] == 1
+    assert found["tolerance"] == 0.01 and found["gate"]["passed"]
+    manifest = json.loads((finished_run / "export" / "manifest.json").read_text("utf-8"))
+    assert manifest["int8"] == found["gate"]
+    assert manifest["graphs"] == {"fp32": "student.onnx", "int8": "student.int8.onnx"}
+
+
+def test_the_exam_is_the_validation_split_with_visible_labels_and_ranges_are_of_training(data: Data) -> None:
+    recipe = "student: {model: linear}\nobjective: [cross_entropy]\nexport: {int8: true}\ndata: {labels_per_class: 10}"
+    plan = plan_from_recipe(parse_recipe(recipe))
+    request = int8_request(plan, 0)
+    assert request is not None
+    assert np.array_equal(request.exam.inputs, data.pool.inputs[data.validation].numpy())
+    assert request.exam.known == int((plan.data.visible_labels(10, 0)[data.validation] >= 0).sum()) == 10
+    training = {one.tobytes() for one in data.pool.inputs[data.train].numpy()}
+    assert len(request.samples) == 256 and {one.tobytes() for one in request.samples} <= training
+    assert np.array_equal(request.samples, int8_request(plan, 1).samples)  # type: ignore[union-attr]
+    every = replace(plan, labels_per_class=None)
+    assert int8_request(every, 0).exam.judged_by == "accuracy"  # type: ignore[union-attr]
+    assert int8_request(replace(plan, int8=False), 0) is None
+
+
+def test_the_verdict_on_int8_files_is_of_int8_files(report: dict[str, Any]) -> None:
+    files, int8 = report["export"]["verdict"], report["export"]["int8"]["verdict"]
+    assert (int8["against"], int8["seeds"], int8["margin"]) == (files["against"], files["seeds"], files["margin"])
+    assert int8["values"] == pytest.approx(files["values"], abs=0.03)
+    place = report["seeds"].index(report["models"]["student"]["best_seed"])
+    assert 0 <= place < len(int8["values"])
 
 
 def test_the_verdict_on_the_files_is_that_on_the_models(report: dict[str, Any]) -> None:

@@ -219,12 +219,13 @@ def predict(
     bundle: Annotated[Path, typer.Argument(help="An export/ folder, or the run folder around it.")],
     files: Annotated[list[Path], typer.Argument(help="Pictures; or tables (.csv with a header; .npy).")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to list for each file.")] = 1,
+    int8: Annotated[bool, typer.Option("--int8", help="Ask the int8 file.")] = False,
 ) -> None:
     """Print one JSON line for each file: file, class, probability. Uses ONNX Runtime alone."""
     from limbeck.export.predict import predict as answer
 
     failed = False
-    for line in answer(bundle, files, top=top):
+    for line in answer(bundle, files, top=top, int8=int8):
         if "error" in line:
             failed = True
             _complain(str(line["error"]))
@@ -233,18 +234,41 @@ def predict(
         raise typer.Exit(UserError.exit_code)
 
 
+@app.command(epilog="Example: limbeck bench runs/demo --threads 1 --threads 4 --json > this-device.json")
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="An export/ folder, or the run folder around it.")],
+    threads: Annotated[list[int] | None, typer.Option(help="Threads to measure with; may be repeated.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long each figure is measured.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Measure size, load time, latency and throughput of the exported files here. Uses ONNX Runtime alone."""
+    from limbeck.cli.tables import bench_table
+    from limbeck.export.bench import bench as measure
+
+    _print(measure(bundle, threads=threads or [1], seconds=seconds), as_json, bench_table)
+
+
 @app.command(epilog="Example: limbeck report runs/demo runs/demo-2 --out both.html")
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
     out: Annotated[Path | None, typer.Option(help="With several runs: also write a page that compares them.")] = None,
+    bench: Annotated[
+        list[Path] | None,
+        typer.Option(help="JSON of limbeck bench or bench.py to put into the run's report; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Render the pages of finished runs again, and print their figures side by side."""
     from limbeck.cli.tables import runs_table
     from limbeck.run.compare import write_comparison
+    from limbeck.run.measured import add_measurements
     from limbeck.run.pipeline import write_pages
     from limbeck.run.result import read_report
 
+    if bench and len(folders) > 1:
+        raise UserError(f"--bench belongs to one run, but {len(folders)} were named; name the one that was measured.")
+    if bench:
+        add_measurements(folders[0], bench)
     found = {str(folder): read_report(folder) for folder in folders}
     if out is not None:
         write_comparison(out, found)
@@ -305,17 +329,21 @@ def _run(
 
 def _sum_up(report: dict[str, Any]) -> None:
     """Print figures, verdict and notes of a run to stderr."""
-    from limbeck.cli.tables import report_table, sweep_table
+    from limbeck.cli.tables import files_table, report_table, sweep_table
 
     if report["variants"]:
         console.print(sweep_table(report))
     console.print(report_table(report))
+    if report["export"]:
+        console.print(files_table(report))
     verdict = report["verdict"]
     sentences = []
     if verdict is not None:
         soft = verdict["over_teacher_labels"]
         sentences = [verdict["sentence"], *([soft["sentence"]] if soft else []), *verdict["notes"]]
-    for text in (*sentences, *report["data"]["notes"]):
+    int8 = (report["export"] or {}).get("int8")
+    gate = [int8["gate"]["sentence"]] if int8 and not int8["file"] else []
+    for text in (*sentences, *report["data"]["notes"], *gate):
         console.print(escape(text), highlight=False)
 
 

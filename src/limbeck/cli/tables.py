@@ -39,6 +39,35 @@ def sweep_table(report: Mapping[str, Any]) -> Narrowing:
     return Narrowing(columns, rows, spare=("95 %", "validation", "gain"))
 
 
+def files_table(report: Mapping[str, Any]) -> Narrowing:
+    """Return the exported files of one run; ratio: of the latency with one thread to that of the float file."""
+    export = report["export"]
+    files = [entry for entry in (export["onnx"], export["int8"]) if entry and entry["file"]]
+    base = files[0]["latency_ms"][0]["p50"]
+    rows = []
+    for entry in files:
+        accuracy, worst = (entry["metrics"][name] for name in ("accuracy", "worst_class_accuracy"))
+        shares = [f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), f"{worst['mean']:.1%}"]
+        fast = entry["latency_ms"][0]["p50"]
+        speed = [f"{entry['bytes']:,}", f"{fast:.3f}", f"{fast / base:.2f}"]
+        rows.append([entry["file"].rpartition("/")[2], *shares, *speed])
+    columns = ("file", "accuracy", "95 %", "worst class", "bytes", "ms", "ratio")
+    return Narrowing(columns, rows, spare=("ratio", "worst class", "95 %", "ms"))
+
+
+def bench_table(found: Mapping[str, Any]) -> Group:
+    """Return what was measured of a bundle's files, below a line that says where."""
+    rows = []
+    for name, file in found["files"].items():
+        for timing, flow in zip(file["latency_ms"], file["throughput"], strict=True):
+            times = [f"{file['load_ms']:.2f}", f"{timing['p50']:.3f}", f"{timing['p95']:.3f}"]
+            rows.append([name, str(timing["threads"]), f"{file['bytes']:,}", *times, f"{flow['per_second']:,.0f}"])
+    columns = ("file", "threads", "bytes", "load ms", "ms, p50", "ms, p95", "a second")
+    device = found["device"]
+    place = f"{device['processor'] or device['machine']}, {device['cores']} cores, ONNX Runtime {device['onnxruntime']}"
+    return Group(escape(place), Narrowing(columns, rows, spare=("load ms", "bytes", "ms, p95", "a second")))
+
+
 def metrics_table(found: Mapping[str, Mapping[str, Any]]) -> Group:
     """Return the main metrics of some models, below a line that says whose they are."""
     rows = []

@@ -19,14 +19,15 @@ from torch import Tensor
 from limbeck.errors import ExportError, FolderError, ModelError
 from limbeck.export.front import Front, attach_front
 from limbeck.export.graph import export_graph
-from limbeck.export.manifest import GRAPH, MANIFEST, SCHEMA, SCRIPT, read_manifest, sha256
-from limbeck.export.parity import Parity, check_parity
+from limbeck.export.manifest import BENCH, GRAPH, INT8, MANIFEST, SCHEMA, SCRIPT, read_manifest, sha256
+from limbeck.export.parity import Parity, check_parity, file_parity
+from limbeck.export.remedies import Int8Request, quantise_within
 from limbeck.export.trace import INPUT, OUTPUTS, Kind, Trace
 from limbeck.files import reporting_disk_errors
 from limbeck.models.adapt import Adapted
 
 TABLE_INPUT = {"name": None, "type": "table", "layout": None}  # its inputs are in the manifest's `table`
-TEMPLATE = Path(__file__).with_name("predict_template.py")
+TEMPLATES = {name: Path(__file__).with_name(f"{Path(name).stem}_template.py") for name in (SCRIPT, BENCH)}
 
 
 def write_bundle(
@@ -44,6 +45,7 @@ def write_bundle(
     extra: Mapping[str, Any],
     trace: Trace | None = None,
     front: Front | None = None,
+    int8: Int8Request | None = None,
 ) -> dict[str, Any]:
     """Export a model into a folder and return its manifest.
 
@@ -52,7 +54,8 @@ def write_bundle(
     are no picture files. source_hash: of the weights that are exported. samples: raw inputs [N, ...] for
     the parity check, uint8 pixels or float32 features. extra: more entries of the manifest, such as the
     seed. trace: of an equal architecture, see `export_graph`. front: the preprocessing of a table, with the raw rows
-    of the samples; the file then takes such rows.
+    of the samples; every file then takes such rows. int8: what an int8 file beside the float file is made and judged
+    by; one that loses too much is left out, and the manifest says why.
     An earlier export folder stays until the new one is complete. Raises ExportError if the file does not
     equal the model, FolderError if the folder holds something else, DiskError if it cannot be written.
     """
@@ -65,10 +68,11 @@ def write_bundle(
         try:
             building.mkdir(parents=True)
             parity = _write_graph(building / GRAPH, model, samples, shape, kind, temperature, trace)
-            if front is not None:  # last, when nothing more is done to the graph itself
-                attach_front(building / GRAPH, front.preprocessing)
-                parity = check_parity(model, building / GRAPH, samples, raw=front.rows)
-            shutil.copyfile(TEMPLATE, building / SCRIPT)
+            quantised = _write_int8(building, int8, samples) if int8 is not None else None
+            if front is not None:  # last, when nothing more is done to the graphs themselves
+                parity = _attach(building, front, model, samples)
+            for script, template in TEMPLATES.items():
+                shutil.copyfile(template, building / script)
             manifest = {
                 "schema": SCHEMA,
                 "name": name,
@@ -80,6 +84,7 @@ def write_bundle(
                 "temperature": temperature,
                 "source_hash": source_hash,
                 "parity": parity,
+                "int8": quantised,
                 **extra,
                 **_measured(building),
             }
@@ -111,6 +116,24 @@ def _write_graph(
     return check_parity(model, path, samples)
 
 
+def _attach(building: Path, front: Front, model: Adapted, samples: Tensor) -> Parity:
+    """Put a table's preprocessing in front of the files, and compare the float file with the model once more."""
+    for name in (GRAPH, INT8):
+        if (building / name).is_file():
+            attach_front(building / name, front.preprocessing)
+    return check_parity(model, building / GRAPH, samples, raw=front.rows)
+
+
+def _write_int8(building: Path, request: Int8Request, samples: Tensor) -> dict[str, Any]:
+    """Write the int8 file if one passes, and return the search for it with its parity to the float file."""
+    source, target = building / GRAPH, building / INT8
+    search = quantise_within(source, target, request)
+    if not search.passed:
+        target.unlink(missing_ok=True)
+    parity = file_parity(source, target, samples.detach().cpu()) if search.passed else None
+    return {**search.to_json(), "parity": parity}
+
+
 def _input(shape: tuple[int, ...], kind: Kind, reading: Mapping[str, Any] | None) -> dict[str, Any]:
     image = kind == "image"
     reading = reading or {}
@@ -128,10 +151,11 @@ def _input(shape: tuple[int, ...], kind: Kind, reading: Mapping[str, Any] | None
 
 
 def _measured(building: Path) -> dict[str, Any]:
-    """Return what is known once the files are there: opset, version, size and hash of each."""
+    """Return what is known once the files are there: opset, version, which graph is which, size and hash of each."""
     imports = onnx.load(building / GRAPH).opset_import
-    paths = [building / GRAPH, building / SCRIPT]
+    paths = [path for name in (GRAPH, INT8, SCRIPT, BENCH) if (path := building / name).is_file()]
     return {
+        "graphs": {"fp32": GRAPH, "int8": INT8 if (building / INT8).is_file() else None},
         "opset": int(next(entry.version for entry in imports if entry.domain == "")),
         "limbeck": _version(),
         "files": {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths},

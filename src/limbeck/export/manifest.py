@@ -11,7 +11,9 @@ from limbeck.errors import FolderError
 
 MANIFEST = "manifest.json"
 GRAPH = "student.onnx"
+INT8 = "student.int8.onnx"
 SCRIPT = "predict.py"
+BENCH = "bench.py"
 SCHEMA = "limbeck.export/1"
 
 
@@ -46,6 +48,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     checked: dict[str, Any] = manifest
     return checked
+
+
+def graph_name(folder: Path, manifest: dict[str, Any], *, int8: bool) -> str:
+    """Return the name of a bundle's float file, or of its int8 file; FolderError where there is none."""
+    if not int8:
+        return GRAPH
+    if INT8 in manifest["files"]:
+        return INT8
+    refused = manifest.get("int8")
+    why = refused["sentence"] if refused else "export.int8: true in the recipe asks for one."
+    raise FolderError(f"{folder} has no int8 file. {why}")
 
 
 def check_file(folder: Path, name: str, manifest: dict[str, Any]) -> Path:

@@ -60,6 +60,22 @@ def check_parity(
     return {"max_abs_error": worst, "agreement": agreement, "parity_batches": list(batches)}
 
 
+def file_parity(reference: Path, candidate: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7)) -> Parity:
+    """Measure how far a file is from another one, in batches of each of the given sizes; nothing is refused.
+
+    samples: raw inputs as in `check_parity`. Raises ExportError where one of the files does not answer.
+    """
+    inputs = samples.numpy()[_at_least(len(samples), max(batches))]
+    expected, _ = Session(reference).logits_and_probabilities(inputs)
+    session = Session(candidate, threads=1)
+    found = [session.logits_and_probabilities(inputs, batch_size=size)[0] for size in batches]
+    return {
+        "max_abs_error": max(float(np.abs(logits - expected).max()) for logits in found),
+        "agreement": min(float((logits.argmax(1) == expected.argmax(1)).mean()) for logits in found),
+        "parity_batches": list(batches),
+    }
+
+
 def torch_logits(model: Adapted, samples: Tensor) -> NDArray[Any]:
     """Return the logits [N, C] of a copy of the model in eval mode on the CPU, for raw samples."""
     replica = copy.deepcopy(model).cpu().eval()

@@ -16,27 +16,28 @@ from numpy.typing import NDArray
 from limbeck.data.pictures import decode
 from limbeck.data.table import Columns
 from limbeck.errors import DataError, UserError
-from limbeck.export.manifest import GRAPH, check_file, find_bundle, read_manifest
+from limbeck.export.manifest import check_file, find_bundle, graph_name, read_manifest
 from limbeck.export.run_onnx import Session
 
 PICTURES_AT_ONCE = 64
 
 
-def predict(bundle: Path, files: Sequence[Path], *, top: int = 1) -> Iterator[dict[str, Any]]:
+def predict(bundle: Path, files: Sequence[Path], *, top: int = 1, int8: bool = False) -> Iterator[dict[str, Any]]:
     """Yield what the exported model says about each file, in the given order.
 
     bundle: an export folder, or the run folder around one. files: pictures; for a model of tables, CSV files with a
     header that names its columns; for a model of arrays, .npy [N, ...] or .csv (one sample a row, numbers only, no
-    header). top: how many classes to name, 1 or more.
+    header). top: how many classes to name, 1 or more. int8: ask the int8 file in place of the float file.
     Yields {"file", "class", "probability"}, with "row" (counted from 0) for tables and arrays and "top", a list of
     {"class", "probability"}, where top > 1; {"file", "error"} for a file that cannot be read. Raises
-    FolderError, before the first answer, if the folder is missing, foreign or changed since the export.
+    FolderError, before the first answer, if the folder is missing, foreign or changed since the export, or has no int8
+    file where that is asked for.
     """
     if top < 1:
         raise UserError(f"The number of classes to name must be 1 or more, got {top}.")
     folder = find_bundle(bundle)
     manifest = read_manifest(folder)
-    session = Session(check_file(folder, GRAPH, manifest))
+    session = Session(check_file(folder, graph_name(folder, manifest, int8=int8), manifest))
     if manifest.get("table"):
         return _predict_tables(session, manifest, files, top)
     if manifest["input"]["size"] is None:

@@ -1,4 +1,4 @@
-"""Classify files with student.onnx: python predict.py FILE... (needs onnxruntime, numpy and pillow only)."""
+"""Classify files with student.onnx: python predict.py [--int8] FILE... (needs onnxruntime, numpy and pillow only)."""
 
 import csv
 import io
@@ -14,7 +14,10 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-USAGE = "Usage: python predict.py FILE...   Prints a JSON line for each sample: file, class and probability, or error."
+USAGE = (
+    "Usage: python predict.py [--int8] FILE...   Prints a JSON line for each sample: file, class and probability, or "
+    "error. --int8 asks student.int8.onnx, where there is one."
+)
 BROKEN = (  # what Pillow and numpy raise for a file that they cannot read
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
     RuntimeError, MemoryError, struct.error, Image.DecompressionBombError,
@@ -129,11 +132,16 @@ def answers(session: Any, manifest: dict[str, Any], file: str) -> list[dict[str,
 
 def main(folder: Path, files: list[str]) -> int:
     """Print a JSON line for each sample and return the exit code: 1 if a file could not be read."""
+    int8, files = "--int8" in files[:1], [file for place, file in enumerate(files) if place or file != "--int8"]
     if not files or files[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if files else sys.stderr)
         return 0 if files else 2
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    session = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"])
+    graph = manifest["graphs"]["int8" if int8 else "fp32"]
+    if graph is None:
+        print("This folder has no int8 file; see int8 in manifest.json.", file=sys.stderr)
+        return 2
+    session = onnxruntime.InferenceSession(folder / graph, providers=["CPUExecutionProvider"])
     failed = False
     for file in files:
         for answer in answers(session, manifest, file):

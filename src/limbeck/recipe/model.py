@@ -39,14 +39,17 @@ Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][
 class DataSection(Strict):
     """Where samples come from, how they are read, split and augmented.
 
-    source: `digits` (built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures), or `parquet:PATH` (tables);
-    `$VARIABLES` are filled in.
+    source: `digits` (built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures), `parquet:PATH` (pictures in a table),
+    `csv:PATH` (a table) or `npz:FILE` (arrays); `$VARIABLES` are filled in.
     unlabelled: another source whose labels are ignored; the teacher answers for its samples.
     size: pixels of a side, or [height, width], to which pictures are brought; may be left out where all have one size.
     channels: colour or grey; `auto` is grey where every picture is grey.
     resize: squash to the size, crop the middle, or pad with the background.
     background: what is padded, and what lies behind transparent pixels.
     corrupt: whether a picture that cannot be read is an error or left out.
+    label: a table's column that holds the class; label, target, class or y unless given.
+    drop: columns of a table to leave out, such as names and numbers of rows.
+    categorical: columns of a table whose numbers are names.
     validation: share of each class's training samples that picks the best epoch and control.
     test: share of all samples held out for the report, where the source has no test split of its own.
     split_seed: what the splits are drawn by; they never depend on `seed`.
@@ -251,10 +254,19 @@ class StageSection(Strict):
 class ExportSection(Strict):
     """What ships.
 
-    onnx: write export/ with an ONNX file, and judge that file again.
+    onnx: write export/ with an ONNX file, and judge that file again; int8: add an int8 file, if it passes the gate;
+    tolerance: the largest loss of accuracy on validation samples that the gate accepts, 0..1.
     """
 
     onnx: bool = True
+    int8: bool = False
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _int8_is_made_from_onnx(self) -> ExportSection:
+        if self.int8 and not self.onnx:
+            raise ValueError("int8: true needs onnx: true, since the int8 file is made from the ONNX file, got false")
+        return self
 
 
 class Recipe(Strict):

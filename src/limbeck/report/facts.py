@@ -76,6 +76,28 @@ def files_judged(verdict: Mapping[str, Any]) -> str:
     )
 
 
+def gate_told(report: Mapping[str, Any]) -> list[str]:
+    """Return what the gate said of the int8 file, then every attempt where there was more than one."""
+    int8 = (report["export"] or {}).get("int8")
+    gate = int8.get("gate") if int8 else None
+    if not gate:
+        return []
+    attempts = gate["attempts"] if len(gate["attempts"]) > 1 else []
+    told = [
+        f"{place}. {'Passed' if one['passed'] else 'Refused'}: {one['did']}. {one['sentence']}"
+        for place, one in enumerate(attempts, start=1)
+    ]
+    return [f"The int8 file. {gate['sentence']}", *told]
+
+
+def file_verdicts(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the verdicts on the exported files, each with what its files are called."""
+    export = report["export"] or {}
+    int8 = export.get("int8") or {}
+    named = [("ONNX", export.get("verdict")), ("8-bit ONNX", int8.get("verdict"))]
+    return [(name, verdict) for name, verdict in named if verdict]
+
+
 def cost_facts(report: Mapping[str, Any]) -> list[Fact]:
     """Return what the run took: teacher forwards, time by part, memory."""
     cost = report["cost"]

@@ -122,7 +122,8 @@ def _size_groups(report: Mapping[str, Any], primary: str) -> list[_Group]:
     ]
     export = report["export"] or {}
     files = (("onnx", "ONNX file", "^"), ("int8", "8-bit file", "v"))
-    groups += [(name, marker, ACCENT, _spots([export[k]], primary)) for k, name, marker in files if export.get(k)]
+    there = [one for one in files if (export.get(one[0]) or {}).get("file")]
+    groups += [(name, marker, ACCENT, _spots([export[key]], primary)) for key, name, marker in there]
     return [group for group in groups if group[3]]
 
 

@@ -24,7 +24,6 @@ def render_html(report: Report) -> str:
     The page loads nothing: style and drawings are inside. Raises KeyError where the report lacks a key of
     its schema.
     """
-    export_verdict = (report["export"] or {}).get("verdict")
     return _render("template.html.j2", {
         **_shared(report),
         "models": tables.models_table(report),
@@ -32,8 +31,10 @@ def render_html(report: Report) -> str:
         "sweep_lines": sweep.sweep_lines(report),
         "sweep_drawings": _sweep_drawings(report),
         "export_table": tables.export_table(report),
-        "export_verdict": export_verdict,
-        "files_judged": facts.files_judged(export_verdict) if export_verdict else "",
+        "file_verdicts": [(*found, facts.files_judged(found[1])) for found in facts.file_verdicts(report)],
+        "gate_told": facts.gate_told(report),
+        "cost_table": tables.cost_table(report),
+        "devices_table": tables.devices_table(report),
         "size": Markup(figures.size_figure(report)),  # noqa: S704  text in drawings is escaped
         "curves": _drawn(report, curve_figure, _own(report, "curves")),
         "reliability": _drawn(report, reliability_figure, _reliability_keys(report)),

@@ -16,7 +16,10 @@ def render_markdown(report: Report) -> str:
     text = "\n".join([
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)), *_stages(report),
-        *_sweep(report), *_table("The file that ships", tables.export_table(report)), *_export_verdict(report),
+        *_sweep(report),
+        *_table("The file that ships", tables.export_table(report)), *_export_verdicts(report),
+        *_notes(facts.gate_told(report)), *_table("Size and speed before and after", tables.cost_table(report), True),
+        *_table("Measured on devices", tables.devices_table(report), True),
         *_facts("Cost", facts.cost_facts(report)), *_facts("Environment", facts.environment_facts(report)),
         *_facts("Data", facts.data_facts(report)), *_notes(report["data"]["notes"]),
         *_recipe(report["recipe"]),
@@ -53,13 +56,15 @@ def _notes(notes: Sequence[str]) -> Iterator[str]:
         yield from (_escape(note), "")
 
 
-def _table(title: str, table: tables.Table | None) -> Iterator[str]:
+def _table(title: str, table: tables.Table | None, titled: bool = False) -> Iterator[str]:
     if table is None:
         return
     yield from (f"## {title}", "")
     yield _line(["", *(column.name for column in table.columns)])
     yield _line(["---", *("---:" for _ in table.columns)])
     for group in table.groups:
+        if titled:
+            yield _line([group.title, *("" for _ in table.columns)])
         for row in group.rows:
             cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
             yield _line([row.label, *cells])
@@ -94,10 +99,10 @@ def _sweep(report: Report) -> Iterator[str]:
     yield ""
 
 
-def _export_verdict(report: Report) -> Iterator[str]:
-    verdict = (report["export"] or {}).get("verdict")
-    if verdict:
-        yield from (f"On the files themselves: {_ruling(report, verdict)}. {facts.files_judged(verdict)}", "")
+def _export_verdicts(report: Report) -> Iterator[str]:
+    for name, verdict in facts.file_verdicts(report):
+        yield f"On the {name} files themselves: {_ruling(report, verdict)}. {facts.files_judged(verdict)}"
+        yield from ("", *_notes(verdict["notes"]))
 
 
 def _facts(title: str, pairs: Sequence[facts.Fact]) -> Iterator[str]:

@@ -70,19 +70,84 @@ def models_table(report: Entry) -> Table:
 
 def export_table(report: Entry) -> Table | None:
     """Describe the exported files; None where nothing was exported."""
-    export = report["export"] or {}
-    files = [(name, export[name]) for name in ("onnx", "int8") if export.get(name)]
+    files = _files(report)
     if not files:
         return None
-    entries = [entry for _, entry in files]
-    formats = {"onnx": "ONNX", "int8": "8-bit ONNX"}
-    columns = [Column(formats[name], entry["file"], "file") for name, entry in files]
+    entries = list(files.values())
+    columns = [Column(name, entry["file"], "file") for name, entry in files.items()]
     groups = [
-        Group("The file against the model", _kept(_fidelity_rows(entries))),
+        Group("The file against what it was made from", _kept(_fidelity_rows(entries))),
         Group("On the test data, by the file", metric_rows(entries)),
-        Group("Cost of use", _kept([_row("Size", "", entries, "bytes", numbers.size), *latency_rows(entries)])),
     ]
     return Table(columns, groups)
+
+
+def cost_table(report: Entry) -> Table | None:
+    """Set teacher, student and exported files side by side in bytes and latency; None where nothing was exported."""
+    files = _files(report)
+    if not files:
+        return None
+    models = {name: report["models"][name] for name in ("teacher", "student") if name in report["models"]}
+    columns = [Column(name, model["architecture"] or name, model["role"]) for name, model in models.items()]
+    columns += [Column(name, entry["file"], "file") for name, entry in files.items()]
+    entries = [*models.values(), *files.values()]
+    size = _row("Size", "Bytes of the weights; of a file, all of it.", entries, "bytes", numbers.size)
+    pairs = [(size, [entry["bytes"] for entry in entries])]
+    pairs += [(row, _medians(row.label, entries)) for row in latency_rows(entries)]
+    groups = [
+        Group("Cost of use", _kept([row for row, _ in pairs])),
+        Group(f"As a multiple of the {columns[0].name}'s", _kept([_ratio_row(*pair) for pair in pairs])),
+    ]
+    return Table(columns, [group for group in groups if group.rows])
+
+
+def devices_table(report: Entry) -> Table | None:
+    """Describe what was measured of the files on each device; None where nobody measured."""
+    measured = (report["export"] or {}).get("measured") or []
+    names = list(dict.fromkeys(name for one in measured for name in one["files"]))
+    groups = [Group(_device(one), _device_rows(one, names)) for one in measured]
+    return Table([Column(name, name, "file") for name in names], groups) if measured else None
+
+
+def _files(report: Entry) -> dict[str, Entry]:
+    """Return the exported files by what they are called on the page."""
+    export = report["export"] or {}
+    formats = {"onnx": "ONNX", "int8": "8-bit ONNX"}
+    return {title: export[name] for name, title in formats.items() if export.get(name) and export[name]["file"]}
+
+
+def _medians(label: str, entries: Sequence[Entry]) -> list[float | None]:
+    """Return the median latency of each entry for the number of threads that a row is about."""
+    timings = [{_threads(one["threads"]): one["p50"] for one in entry["latency_ms"] or []} for entry in entries]
+    return [found.get(label.removeprefix("Latency, ")) for found in timings]
+
+
+def _ratio_row(row: Row, values: Sequence[float | None]) -> Row:
+    base = values[0]
+    known = base if numbers.known(base) and base > 0 else None
+    ratios = [value / known if known is not None and numbers.known(value) else None for value in values]
+    return Row(row.label, "", [Cell(numbers.significant(ratio)) for ratio in ratios])
+
+
+def _device(measured: Entry) -> str:
+    device = measured["device"]
+    place = ", ".join(str(device[key]) for key in ("processor", "machine", "system") if device[key])
+    return f"{place}, {device['cores']} cores, ONNX Runtime {device['onnxruntime']}, {measured['date'][:10]}"
+
+
+def _device_rows(measured: Entry, names: Sequence[str]) -> list[Row]:
+    empty: Entry = {"latency_ms": [], "throughput": [], "load_ms": None}
+    files = [measured["files"].get(name, empty) for name in names]
+    load = _row("Time to load", "", files, "load_ms", _milliseconds)
+    threads = sorted({flow["threads"] for file in files for flow in file["throughput"]})
+    return [load, *latency_rows(files), *(_flow_row(count, files) for count in threads)]
+
+
+def _flow_row(threads: int, files: Sequence[Entry]) -> Row:
+    flows = [next((flow for flow in file["throughput"] if flow["threads"] == threads), None) for file in files]
+    batch = next(flow["batch"] for flow in flows if flow)
+    cells = [Cell(numbers.count(flow["per_second"]) if flow else numbers.MISSING) for flow in flows]
+    return Row(f"Samples a second in batches of {batch}, {_threads(threads)}", "", cells)
 
 
 def metric_rows(entries: Sequence[Entry]) -> list[Row]:
@@ -171,12 +236,12 @@ def _fidelity_rows(files: Sequence[Entry]) -> list[Row]:
     return [
         _row(
             "Largest error",
-            "Of any logit, against the model it came from.",
+            "Of any logit, against what the file was made from: the model, or the ONNX file.",
             files,
             "max_abs_error",
             numbers.significant,
         ),
-        _row("Same answer", "Share of samples given the model's class.", files, "agreement", numbers.percent),
+        _row("Same answer", "Share of samples given the same class as before.", files, "agreement", numbers.percent),
         _row("Batch sizes tried", "", files, "parity_batches", _list),
         _row(
             "Temperature",
@@ -203,8 +268,15 @@ def _latency_row(threads: int, entries: Sequence[Entry], meaning: str) -> Row:
         text = numbers.MISSING if timing is None else f"{numbers.significant(timing['p50'])} ms"
         slow = "" if timing is None else f"95 % under {numbers.significant(timing['p95'])}"
         cells.append(Cell(text, slow if timing and numbers.known(timing["p95"]) else ""))
-    where = "1 thread" if threads == 1 else f"{threads} threads"
-    return Row(f"Latency, {where}", meaning, cells)
+    return Row(f"Latency, {_threads(threads)}", meaning, cells)
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _milliseconds(value: float | None) -> str:
+    return f"{numbers.significant(value)} ms" if numbers.known(value) else numbers.MISSING
 
 
 def _kept(rows: Sequence[Row]) -> list[Row]:

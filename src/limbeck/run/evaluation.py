@@ -17,7 +17,7 @@ from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions, open_source
 from limbeck.errors import DataError, FolderError
 from limbeck.evaluate.calibration import softmax
-from limbeck.export.manifest import GRAPH, check_file, find_bundle, read_manifest
+from limbeck.export.manifest import GRAPH, INT8, check_file, find_bundle, read_manifest
 from limbeck.export.run_onnx import Session
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
@@ -35,7 +35,7 @@ EVALUATED = ("calibration", "agreement")
 def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
     """Return {model: {metric: {mean, values, ci95, higher_is_better}}} on test samples.
 
-    place: a run folder (teacher, student and controls are measured) or a bundle (the file is measured);
+    place: a run folder (teacher, student and controls are measured) or a bundle (its files are measured);
     source: other data such as "folder:photos", its test split where it has one, else all of it.
     """
     if is_run(place):
@@ -47,8 +47,9 @@ def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
     table = manifest.get("table")
     learned = None if table is None else Preprocessing.from_json(table["preprocessing"])
     samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"], learned)
-    answers = answers_of_file(Session(check_file(bundle, GRAPH, manifest)), 0, samples)
-    return {GRAPH: metrics_of(answers, None, EVALUATED)}
+    files = {name: check_file(bundle, name, manifest) for name in (GRAPH, INT8) if name in manifest["files"]}
+    asked = {name: answers_of_file(Session(path), 0, samples) for name, path in files.items()}
+    return {name: metrics_of(answers, None, EVALUATED) for name, answers in asked.items()}
 
 
 def _evaluate_run(run: Path, source: str | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from limbeck.errors import Failure
+from limbeck.export.trace import trace_graph
 from limbeck.files import write_bytes, write_text
 from limbeck.knowledge.memory import can_remember
 from limbeck.models.weights import CARD, WEIGHTS
@@ -19,11 +20,12 @@ from limbeck.report.markdown import render_markdown
 from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
 from limbeck.run.chains import BySeed, folder_of, steps_by_fit
+from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
-from limbeck.run.ship import ship
+from limbeck.run.ship import kind_of, ship
 from limbeck.run.surroundings import environment, peak_memory_mib
 from limbeck.run.sweep import (
     Point,
@@ -142,13 +144,21 @@ def _publish(folder: Path, chosen: Point, teachers: BySeed) -> None:
 
 
 def _export(folder: Path, points: Sequence[Point], chosen: Point) -> dict[str, Any]:
-    plan, findings = chosen.plan, chosen.findings
+    """Write export/ and return the report's section: the files, and the verdict on them."""
+    plan, findings, student = chosen.plan, chosen.findings, chosen.student
+    best = student[best_seed(student)]
+    trace = trace_graph(best.model, shape=plan.data.shape, kind=kind_of(plan.data))
+    section = {**ship(folder, plan, best, findings.teacher, trace), "verdict": None, "measured": []}
     last = plan.stages[-1].name
     verdict = findings.verdicts.get(last)
-    control = findings.fits[findings.stages[last][verdict.against]] if verdict else None
-    others = other_verdicts(points, chosen)
-    section = ship(folder, plan, chosen.student, control, verdict, findings.teacher, others)
-    return {**section, "verdict": verdict_json(section["verdict"])}
+    if verdict is None:
+        return section
+    control = findings.fits[findings.stages[last][verdict.against]]
+    formats: list[Format] = ["onnx", "int8"] if (section["int8"] or {}).get("file") else ["onnx"]
+    found = judge_files(plan, student, control, verdict, other_verdicts(points, chosen), trace, formats)
+    if "int8" in found:
+        section["int8"]["verdict"] = verdict_json(found["int8"])
+    return {**section, "verdict": verdict_json(found["onnx"])}
 
 
 def _cost(points: Sequence[Point], seconds: dict[str, float]) -> dict[str, Any]:

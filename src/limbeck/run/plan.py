@@ -119,6 +119,8 @@ class Plan:
     margin: float = 0.005
     evaluate: tuple[str, ...] = ("calibration", "agreement")
     onnx: bool = True
+    int8: bool = False
+    tolerance: float = 0.01
     recipe: str = ""
     notes: tuple[str, ...] = ()
     black_box: BlackBox | None = None
@@ -198,6 +200,8 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         margin=recipe.margin,
         evaluate=recipe.evaluate,
         onnx=recipe.export.onnx,
+        int8=recipe.export.int8,
+        tolerance=recipe.export.tolerance,
         recipe=dump_recipe(recipe),
         notes=(*notes, *_unused(teacher), *(box.notes if box else ())),
         black_box=box,

@@ -1,9 +1,7 @@
-"""The file that ships, and the verdict on the files: student and control exported and judged again."""
+"""The folder that ships, and what the report says about the files in it."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,58 +11,63 @@ import torch
 from limbeck.data.combine import take
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
-from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
+from limbeck.data.split import by_hash
 from limbeck.export.bundle import write_bundle
-from limbeck.export.front import Front, attach_front
-from limbeck.export.graph import export_graph
-from limbeck.export.manifest import GRAPH
+from limbeck.export.front import Front
+from limbeck.export.gate import exam_of
+from limbeck.export.manifest import GRAPH, INT8
+from limbeck.export.remedies import Int8Request
 from limbeck.export.run_onnx import Feed, Session
-from limbeck.export.trace import Trace, trace_graph
+from limbeck.export.trace import Trace
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, metrics_of
-from limbeck.run.fits import best_seed
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan
 
 FOLDER = "export"
 PARITY_SAMPLES = 64
+CALIBRATION_SAMPLES = 256
 
 
-def ship(
-    folder: Path,
-    plan: Plan,
-    student: Mapping[int, Trained],
-    control: Mapping[int, Trained] | None,
-    verdict: Verdict | None,
-    teacher: Answers | None,
-    others: Sequence[Verdict] = (),
-) -> dict[str, Any]:
-    """Write export/ and return the report's `export` section.
+def ship(folder: Path, plan: Plan, best: Trained, teacher: Answers | None, trace: Trace) -> dict[str, Any]:
+    """Write export/ and return what the report says about the files: {"onnx": ..., "int8": ...}.
 
-    control: the one the verdict is against; others: the verdicts of the other stages, uncorrected, among which the
-    verdict on the files is corrected as the stage's own is.
+    best: the student's kept seed. int8 is None where it was not asked for; its file is None where none passed the gate.
     """
-    data, best = plan.data, student[best_seed(student)]
-    trace = trace_graph(best.model, shape=data.shape, kind=kind_of(data))
     sha256 = read_card(best.folder)["sha256"]
     manifest = write_student(
         folder, plan, best.model, seed=best.seed, temperature=best.temperature, sha256=sha256, trace=trace
     )
-    path = folder / FOLDER / GRAPH
-    session = Session(path)
-    answers = answers_of_file(session, best.seed, data.test)
-    section = {
-        "file": f"{FOLDER}/{GRAPH}",
-        **manifest["files"][GRAPH],
-        "metrics": metrics_of(answers, teacher, plan.evaluate),
-        **manifest["parity"],
-        "latency_ms": session.latency(
-            raw_of(take(data.pool, np.arange(1))), threads=sorted({1, torch.get_num_threads()})
-        ),
+    onnx = _describe(folder, GRAPH, manifest, manifest["parity"], plan, best, teacher)
+    gate = manifest["int8"]
+    if gate is None:
+        return {"onnx": onnx, "int8": None}
+    made = gate["passed"]
+    int8 = _describe(folder, INT8, manifest, gate["parity"], plan, best, teacher) if made else dict.fromkeys(onnx)
+    return {"onnx": onnx, "int8": {**int8, "tolerance": plan.tolerance, "gate": gate, "verdict": None}}
+
+
+def _describe(
+    folder: Path,
+    name: str,
+    manifest: dict[str, Any],
+    parity: dict[str, Any],
+    plan: Plan,
+    best: Trained,
+    teacher: Answers | None,
+) -> dict[str, Any]:
+    """Return size, answers and latency of a file of the bundle."""
+    session, data = Session(folder / FOLDER / name), plan.data
+    threads = sorted({1, torch.get_num_threads()})
+    return {
+        "file": f"{FOLDER}/{name}",
+        **manifest["files"][name],
+        "metrics": metrics_of(answers_of_file(session, best.seed, data.test), teacher, plan.evaluate),
+        **parity,
+        "latency_ms": session.latency(raw_of(take(data.pool, np.arange(1))), threads=threads),
         "temperature": best.temperature,
     }
-    return {"onnx": section, "int8": None, "verdict": _judge_files(plan, student, control, verdict, others, trace)}
 
 
 def write_student(
@@ -93,6 +96,7 @@ def write_student(
         extra={"seed": seed, "architecture": plan.student.title},
         trace=trace,
         front=front_of(data),
+        int8=int8_request(plan, seed),
     )
 
 
@@ -130,32 +134,20 @@ def reading_of(data: Data) -> dict[str, Any] | None:
     }
 
 
-def _judge_files(
-    plan: Plan,
-    student: Mapping[int, Trained],
-    control: Mapping[int, Trained] | None,
-    verdict: Verdict | None,
-    others: Sequence[Verdict],
-    trace: Trace,
-) -> Verdict | None:
-    if verdict is None or control is None:
+def int8_request(plan: Plan, seed: int) -> Int8Request | None:
+    """Return what an int8 file is made and judged by; None where the plan asks for none.
+
+    Ranges come from 256 training samples, the same for every file of a run; the exam is the validation rows with the
+    labels that the seed may see.
+    """
+    if not plan.int8:
         return None
-    with tempfile.TemporaryDirectory() as scratch:
-        pair = [
-            np.stack([_correct(plan.data, one, trace, Path(scratch) / f"{one.seed}.onnx") for one in role.values()])
-            for role in (student, control)
-        ]
-    name = verdict.against
-    judged = judge(pair[0], {name: pair[1]}, validation={name: 1.0}, teacher=None, margin=plan.margin)
-    return correct_for_many([*others, judged])[-1]
-
-
-def _correct(data: Data, one: Trained, trace: Trace, path: Path) -> Any:
-    export_graph(one.model, path, shape=data.shape, kind=kind_of(data), temperature=one.temperature, trace=trace)
-    if data.preprocessing is not None:
-        attach_front(path, data.preprocessing)
-    logits, _ = Session(path).logits_and_probabilities(raw_of(data.test))
-    return (logits.argmax(1) == data.test.labels.cpu().numpy()).astype(np.float64)
+    data = plan.data
+    order = by_hash([data.pool.ids[row] for row in data.train.tolist()], plan.seeds[0])
+    samples = data.pool.inputs[data.train[torch.from_numpy(order[:CALIBRATION_SAMPLES])]]
+    labels = data.visible_labels(plan.labels_per_class, seed)[data.validation]
+    inputs = data.pool.inputs[data.validation].cpu().numpy()
+    return Int8Request(samples.cpu().numpy(), exam_of(inputs, labels.numpy(), data.classes, plan.tolerance))
 
 
 def answers_of_file(session: Session, seed: int, samples: Samples) -> Answers:
