@@ -17,7 +17,10 @@ from limbeck.errors import DataError
 
 
 class Rotate(Transform):
-    """Turn each picture about its middle by up to `degrees`, 0 to 180, to either side."""
+    """Turn each picture about its middle, to either side.
+
+    degrees: the largest turn, 0 to 180.
+    """
 
     draws = 1
 
@@ -34,7 +37,10 @@ class Rotate(Transform):
 
 
 class Scale(Transform):
-    """Make each picture larger or smaller about its middle, by a factor from 1 - `share` to 1 + `share`."""
+    """Make each picture larger or smaller about its middle.
+
+    share: the largest change of its sides, 0 or more and below 1; 0.1 is from 0.9 to 1.1 times the size.
+    """
 
     draws = 1
 
