@@ -22,13 +22,19 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from PIL import Image
 
 import limbeck
 from limbeck.data.dataset import Data
 from limbeck.export.bench import bench
+from limbeck.export.bench_template import measure
 from limbeck.export.gate import compare, exam_of
+from limbeck.export.graph import export_graph
+from limbeck.export.quantise import Setting, quantise
 from limbeck.export.remedies import Int8Request, quantise_within
+from limbeck.models import CNN
+from limbeck.models.adapt import Adapted
 from limbeck.recipe.load import parse_recipe
 from limbeck.report import numbers
 from limbeck.run.pipeline import REPORT, run
@@ -50,6 +56,7 @@ TEACHER = "{model: {cnn: {width: 16}}, train: {steps: 400, batch_size: 64}}"
 SETS = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST"}
 STUDENTS = {"cnn": "{cnn: {width: 8}}", "lenet5": "lenet5"}
 PROCESSES = 7
+WIDTHS = (8, 16, 32, 64)
 HARM = (4, 8, 16, 32, 64)  # the planted weight, as a multiple of the largest of its class
 
 Report = Mapping[str, Any]
@@ -123,6 +130,24 @@ def speed_rows(folders: Mapping[str, Path]) -> Iterator[str]:
         )
         yield _row(name, f"{slow:.3f}", f"{fast:.3f}", f"{fast / slow:.2f}", f"{few:,.0f}", f"{many:,.0f}",
                    f"{many / few:.2f}")  # fmt: skip
+
+
+def width_rows(data: Data, scratch: Path) -> Iterator[str]:
+    """Yield the speed of CNNs of several widths with random weights: where does int8 begin to pay?"""
+    yield from _head("cnn of width", "parameters", "bytes, int8 / fp32", "ms, fp32", "ms, int8", "int8 / fp32",
+                     "a second, int8 / fp32")  # fmt: skip
+    samples = data.pool.inputs[data.train[:64]].numpy()
+    for width in WIDTHS:
+        torch.manual_seed(0)
+        model = Adapted(CNN(data.shape, 10, width=width), classes=10).eval()
+        export_graph(model, scratch / "fp32.onnx", shape=data.shape, kind="image")
+        quantise(scratch / "fp32.onnx", scratch / "int8.onnx", samples, Setting())
+        plain, small = measure(scratch, ["fp32.onnx", "int8.onnx"], seconds=2)["files"].values()
+        slow, fast = (file["latency_ms"][0]["p50"] for file in (plain, small))
+        few, many = (file["throughput"][0]["per_second"] for file in (plain, small))
+        count = sum(weight.numel() for weight in model.parameters())
+        yield _row(str(width), f"{count:,}", f"{small['bytes'] / plain['bytes']:.2f}", f"{slow:.3f}", f"{fast:.3f}",
+                   f"{fast / slow:.2f}", f"{many / few:.2f}")  # fmt: skip
 
 
 def planted_rows(folder: Path, data: Data, scratch: Path) -> Iterator[str]:
@@ -225,6 +250,7 @@ def page(folders: Mapping[str, Path]) -> Iterator[str]:
             f"{name}, its last convolution with a channel that is always 0, and from it a large weight to class 3 (a "
             "dress), which changes no answer in float.", "",
             *planted_rows(folders[name], data, Path(scratch)), "",
+            "## Speed by width, one thread", "", *width_rows(data, Path(scratch)), "",
             "## The whole process, start included", "", *predict_rows(folders[name], picture), "",
         )  # fmt: skip
 

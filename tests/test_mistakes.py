@@ -159,7 +159,8 @@ CASES = {
     "resume of nothing": Case("--resume", "There is no run of this recipe in runs/ to resume"),
     "resume of a foreign folder": Case("--out thesis --resume", "thesis is not a run folder", foreign),
     "resume with another recipe": Case(
-        "--set student.train.lr=0.5 --out {run} --resume", "made by another recipe (different: student.train.lr)"
+        "--set student.train.lr=0.5 --set export.int8=true --out {run} --resume",
+        "made by another recipe (different: student.train.lr)",
     ),
     "force on a foreign folder": Case("--out thesis --force", "so --force does not delete it", foreign),
     # data
