@@ -90,21 +90,12 @@ def distill(
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
-    shown = views_of(augment, seed, views)
-    box = _black_box(teacher, teacher_normalise, data, shown)
     _check_export(export, int8, tolerance)
     plan = _plan(
-        data,
-        _student_plan(student, _normaliser(student_normalise, data)),
-        None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
-        objective,
-        _settings(train, epochs, seeds, name),
-        tuple(range(seed, seed + seeds)),
-        labels_per_class,
-        shown,
-        controls,
-        box,
-    )
+        teacher, student, data, objective=objective, settings=_settings(train, epochs, seeds, name),
+        seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=views_of(augment, seed, views),
+        controls=controls, teacher_normalise=teacher_normalise, student_normalise=student_normalise,
+    )  # fmt: skip
     plan = replace(plan, name=name, margin=margin, onnx=export, int8=int8, tolerance=tolerance)
     return _carry_out(_described(plan), out, resume, force, device, progress)
 
@@ -134,50 +125,45 @@ def check(
     be made.
     """
     with torch.random.fork_rng():
-        shown = views_of(augment, seed, views)
-        box = _black_box(teacher, teacher_normalise, data, shown)
         plan = _plan(
-            data,
-            _student_plan(student, _normaliser(student_normalise, data)),
-            None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
-            objective,
-            _settings(train, epochs, seeds, "check"),
-            tuple(range(seed, seed + seeds)),
-            labels_per_class,
-            shown,
-            controls,
-            box,
-        )
+            teacher, student, data, objective=objective, settings=_settings(train, epochs, seeds, "check"),
+            seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=views_of(augment, seed, views),
+            controls=controls, teacher_normalise=teacher_normalise, student_normalise=student_normalise,
+        )  # fmt: skip
     return preflight(plan, pick_device(device))
 
 
 def _plan(
+    teacher: nn.Module | str | Path | None,
+    student: Build,
     data: Data,
-    student: ModelPlan,
-    teacher: TeacherPlan | None,
+    *,
     objective: Objective | None,
     settings: Settings,
-    seeds: tuple[int, ...],
+    seeds: Sequence[int],
     labels_per_class: int | None,
     views: Views | None,
     controls: Sequence[str] | None,
-    black_box: BlackBox | None,
+    teacher_normalise: Normalisation,
+    student_normalise: Normalisation,
 ) -> Plan:
+    """Return the plan of one stage, under the name "check"; the arguments are those of `distill`."""
     objective = objective or Objective([(0.9, SoftLabels()), (0.1, CrossEntropy())])
     stages = (StagePlan("student", "scratch", objective, settings),)
     chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
+    box = _black_box(teacher, teacher_normalise, data, views)
     return Plan(
         name="check",
-        seeds=seeds,
+        seeds=tuple(seeds),
         data=data,
-        student=student,
+        student=_student_plan(student, _normaliser(student_normalise, data)),
         stages=stages,
-        teacher=teacher,
+        teacher=None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
         controls=chosen,
         labels_per_class=labels_per_class,
         views=views,
         notes=notes,
-        black_box=black_box,
+        black_box=box,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 import limbeck
@@ -74,3 +75,14 @@ def test_neighbours_know_digits(digits):
     right = guess_by_neighbours(batch.inputs, batch.labels) == batch.labels
 
     assert float(right.float().mean()) > 0.9
+
+
+@pytest.mark.parametrize(("count", "warned"), [(60, False), (600, True)])
+def test_a_few_pictures_without_likeness_say_nothing_about_labels(count, warned):
+    dice = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (count, 3, 8, 8), generator=dice, dtype=torch.uint8)
+    labels = torch.arange(count) % 2
+    net = lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 2))  # noqa: E731
+    findings = found(limbeck.Data.from_arrays((pictures, labels)), net)
+
+    assert ("labels" in findings) is warned

@@ -14,6 +14,7 @@ from limbeck.preflight.subject import Subject
 MARGIN = 0.1
 TELLING = 20
 SUSPECT_SHARE = 0.03
+WORTH = 0.1  # what the vote of neighbours should add to guessing, if labels mean anything
 CONFIDENT = 0.9
 
 
@@ -44,14 +45,19 @@ def check_labels(subject: Subject) -> list[Finding]:
     """Look for labels that do not belong to their samples, named `labels`.
 
     A fault where neither the teacher nor the vote of the five nearest samples is better than the commonest class;
-    a warning where there is no finished teacher and that vote is not. A warning too where a finished teacher
+    a warning where there is no finished teacher and that vote is clearly less than ten points better than guessing: a
+    few dozen photographs, which are seldom alike pixel by pixel, say nothing. A warning too where a finished teacher
     (probability above 0.9) and the vote agree on another class than the label for clearly more than 3 % of the rows.
     """
     if len(subject.rows) < TELLING:
         return []
     if not is_better_than_guessing(subject, int((subject.neighbours == subject.labels).sum())):
         if not subject.taught:
-            return [Finding("warning", "labels", f"{_UNRELATED} Were they shuffled?")]
+            return (
+                [Finding("warning", "labels", f"{_UNRELATED} Were they shuffled?")]
+                if _is_close_to_guessing(subject)
+                else []
+            )
         if not is_better_than_guessing(subject, int(subject.teacher_right.sum())):
             return [Finding("fault", "labels", f"{_UNRELATED} Nor does the teacher. Were they shuffled?")]
     return _noise(subject) if subject.taught else []
@@ -75,6 +81,13 @@ def _noise(subject: Subject) -> list[Finding]:
             f"another class than the label ({', '.join(names)}, ...); look at them.",
         )
     ]
+
+
+def _is_close_to_guessing(subject: Subject) -> bool:
+    """Whether there are samples enough to tell that the nearest neighbours do not know ten points more than chance."""
+    counts, total = torch.bincount(subject.labels), len(subject.labels)
+    missed = total - int((subject.neighbours == subject.labels).sum())
+    return clearly_above(missed, total, 1 - min(float(counts.max()) / total + WORTH, 1.0))
 
 
 def is_better_than_guessing(subject: Subject, hits: int) -> bool:
