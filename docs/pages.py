@@ -17,6 +17,7 @@ NOTE = "<!-- Written by `make pages` from the code; do not edit. -->"
 PLAIN = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
 LOUD = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+OWN = "../guide/objectives.md#classes-of-your-own"
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 Schema = Mapping[str, Any]
@@ -70,6 +71,8 @@ def recipe() -> Iterator[str]:
     for kind, title in choices.items():
         yield from ("", f"## {title}", "", f"One of them, with its options: `{_example(kind)}`.")
         yield "The name alone stands for the defaults."
+        if _allows_own(kinds[kind]):
+            yield f"Or [a class of your own]({OWN}), by its place: `package.module:Class`."
         for name, value in _chosen(kinds[kind])["properties"].items():
             options = kinds[_reference(value)]
             yield from ("", f"### {name}", "", _summary(options), "")
@@ -96,6 +99,10 @@ def _reference(value: Schema) -> str | None:
 
 def _chosen(kind: Schema) -> Schema:
     return next(one for one in kind["anyOf"] if "properties" in one)
+
+
+def _allows_own(kind: Schema) -> bool:
+    return "patternProperties" in _chosen(kind)
 
 
 def _example(kind: str) -> str:

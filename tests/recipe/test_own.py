@@ -186,3 +186,14 @@ def test_the_schema_allows_own_classes() -> None:
     jsonschema.validate(content, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**content, "student": {"model": {"own": {"path": "a:B"}}}}, schema)
+
+
+def test_a_swept_net_of_ones_own_is_exported_again_as_the_chosen_variant(module: Path, call: Any) -> None:
+    text = RECIPE.replace("MODEL", '"mine:Net"').replace("steps: 8", "steps: 60, lr: 0.01")
+    (module / "own.yaml").write_text(text + 'sweep: {"student.model.mine:Net.width": [1, 32]}\n')
+    assert call("run", "own.yaml", "--trust", "--out", "run").code == 0
+    assert limbeck.load("run", student=sys.modules["mine"].Net(32, 10)).report["sweep"]["chosen"] == "02"
+
+    code, _, err = call("export", "run", "--trust")
+
+    assert code == 0, err

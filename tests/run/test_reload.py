@@ -31,13 +31,13 @@ def test_changed_weights_are_refused(finished_run, tmp_path):
 
 @pytest.mark.parametrize(
     ("architecture", "says"),
-    [(None, r"limbeck.load\('.*', student=Mine\(\)\)"), ({"no_such_net": {}}, "names the architecture 'no_such_net'")],
+    [(None, r"student=Mine\(\.\.\.\)\)"), ({"no_such_net": {}}, "names the architecture 'no_such_net'")],
 )
 def test_architecture_that_is_not_of_the_zoo(finished_run, tmp_path, architecture, says):
     shutil.copytree(finished_run / "student", tmp_path / "student")
     card = json.loads((tmp_path / "student" / "model.json").read_text())
     (tmp_path / "student" / "model.json").write_text(
-        json.dumps({**card, "architecture": architecture, "title": "Mine"})
+        json.dumps({**card, "architecture": architecture, "title": "mine:Mine(width=4)"})
     )
 
     with pytest.raises(ModelError, match=says):

@@ -59,7 +59,7 @@ def gain_figure(reports: Mapping[str, Report]) -> str:
     with drawing.themed():
         labels = [drawing.plain(name, 28) for name, _ in judged]
         left = max(map(len, labels), default=4) * 0.085 + 0.25
-        figure = drawing.canvas(6.4, _ROW * max(len(judged), 1) + 0.75)
+        figure = drawing.canvas(max(5.0, left + 3.4), _ROW * max(len(judged), 1) + 0.75)
         ax = drawing.axes(figure, left, 0.6, 0.9, 0.1)
         ax.axvline(0, color=CONTROL, linewidth=1, linestyle=(0, (3, 3)))
         for row, (_, verdict) in enumerate(judged):

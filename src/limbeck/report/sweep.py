@@ -46,7 +46,7 @@ def sweep_figure(report: Mapping[str, Any], key: str) -> str:
     places = _places([variant["settings"][key] for variant in report["variants"]])
     lines = _lines(report["variants"], key, chosen)
     with drawing.themed():
-        figure = drawing.canvas(5.2, 3.4)
+        figure = drawing.canvas(4.7, 3.2)
         ax = drawing.axes(figure, 0.75, 0.6, 1.25, 0.15)
         for others, variants in lines.items():
             strong = others == _others(chosen, key)

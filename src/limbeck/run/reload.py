@@ -66,9 +66,10 @@ def check_prepared_alike(folder: Path, data: Data) -> None:
 def build_net(folder: Path, card: dict[str, Any]) -> nn.Module:
     """Return the net of the zoo that a card describes, with new weights; ModelError when it is of another make."""
     if card["architecture"] is None:
+        made = card["title"].partition("(")[0].rpartition(":")[2]
         raise ModelError(
             f"{folder} holds {card['title']}, an architecture of your own; open the run in Python with "
-            f"limbeck.load({str(folder.parent)!r}, student={card['title']}()), or use the exported file in export/."
+            f"limbeck.load({str(folder.parent)!r}, student={made}(...)), or use the exported file in export/."
         )
     (name, options), *_ = card["architecture"].items()
     if name not in MODELS:
