@@ -26,7 +26,6 @@ data: {source: digits, labels_per_class: 20}
 teacher: {model: {mlp: {hidden: [16]}}, train: {epochs: 2, batch_size: 256, lr: 0.01}}
 student: {model: {mlp: {hidden: [8]}}, train: {steps: 12, batch_size: 64, lr: 0.01}}
 objective: [soft_labels: {weight: 0.9}, cross_entropy: {weight: 0.1}]
-controls: [labels, smoothing]
 export: {onnx: %s}
 """
 GRID = """
@@ -62,7 +61,8 @@ def test_twelve_points_cost_one_teacher_and_one_set_of_controls(
     swept: tuple[Path, dict[str, Any], Counter[str]],
 ) -> None:
     _, report, fits = swept
-    assert fits == {"teacher": 1, "student": 24, "labels": 2, "smoothing": 2}
+    controls = dict.fromkeys(("labels", "smoothing", "teacher_labels", "self_training"), 2)
+    assert fits == {"teacher": 1, "student": 24, **controls}
     assert len(report["variants"]) == 12
     samples = report["data"]["train"] + report["data"]["validation"]
     assert report["cost"]["teacher_forwards"] == samples  # asked once for each, whoever uses the answers
@@ -86,7 +86,7 @@ def test_validation_chooses_and_the_page_is_about_the_chosen_one(
 def test_all_verdicts_are_corrected_together(swept: tuple[Path, dict[str, Any], Counter[str]]) -> None:
     _, report, _ = swept
     scores = {path.stem: pq.read_table(path) for path in (swept[0] / "predictions").glob("*.parquet")}
-    assert len(scores) == 1 + 12 + 2
+    assert len(scores) == 1 + 12 + 4
     raw = [_p_value(scores, one, report) for one in report["variants"]]
     np.testing.assert_allclose([one["verdict"]["p_value"] for one in report["variants"]], holm(raw))
 
@@ -110,6 +110,16 @@ def test_a_variant_is_what_it_would_be_alone(swept: tuple[Path, dict[str, Any], 
     (same,) = (one for one in report["variants"] if list(one["settings"].values()) == [2, 0.5])
     assert alone["models"]["student"]["metrics"] == same["metrics"]
     assert alone["verdict"]["gain"] == same["verdict"]["gain"]
+
+
+def test_hard_labels_are_the_chosen_variants_own(
+    swept: tuple[Path, dict[str, Any], Counter[str]],
+) -> None:
+    _, report, _ = swept
+    for one in report["variants"]:
+        assert ("teacher_labels" in one["controls"]) is one["chosen"]
+        assert (one["verdict"]["over_teacher_labels"] is not None) is one["chosen"]
+    assert report["models"]["teacher_labels"]["steps"] == 12
 
 
 def test_other_students_have_other_controls_and_a_killed_sweep_goes_on(
@@ -138,7 +148,7 @@ def test_other_students_have_other_controls_and_a_killed_sweep_goes_on(
 def test_the_expected_steps_count_what_is_shared_once() -> None:
     plan = plan_from_recipe(parse_recipe(SWEPT % "false" + GRID))
     _, steps = pipeline.expected_steps(plan)
-    assert steps == 12 * (24 + 4)
+    assert steps == 12 * (24 + 8)
 
 
 def test_a_sweep_without_validation_labels_is_refused() -> None:
@@ -148,7 +158,7 @@ def test_a_sweep_without_validation_labels_is_refused() -> None:
 
 
 def test_a_sweep_of_one_value_and_one_without_controls_work(tmp_path: Path) -> None:
-    one = (SWEPT % "false").replace("controls: [labels, smoothing]", "controls: []")
+    one = (SWEPT % "false") + "controls: []\n"
     report = run(f"{one}sweep: {{student.train.lr: [0.02]}}\n", tmp_path / "one")
     assert [variant["verdict"] for variant in report["variants"]] == [None]
     assert report["verdict"] is None

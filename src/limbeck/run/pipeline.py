@@ -35,6 +35,7 @@ from limbeck.run.sweep import (
     models_of,
     other_verdicts,
     train_points,
+    trained_plans,
     variants_of,
 )
 from limbeck.run.watch import Silent, Watcher
@@ -94,12 +95,12 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
         shown = int((plan.data.pool.labels[train] >= 0).sum()) if plan.teacher.labels == "all" else labelled
         teacher = plan.teacher.settings.total_steps(shown) * (len(plan.seeds) if plan.teacher.per_seed else 1)
     fits: dict[str, int] = {}
-    for variant in variants_of(plan):
+    for one in trained_plans(plan):
         fits |= steps_by_fit(
-            variant.plan,
+            one,
             {
                 stage.name: stage.settings.total_steps(len(train) if stage.objective.uses_unlabelled else labelled)
-                for stage in variant.plan.stages
+                for stage in one.stages
             },
         )
     return teacher, sum(fits.values())

@@ -23,6 +23,7 @@ from limbeck.run.plan import Plan, Variant
 from limbeck.teachers.base import Teacher
 
 VARIANTS = "variants"
+HARD_LABELS = "teacher_labels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +51,51 @@ def variants_of(plan: Plan) -> tuple[Variant, ...]:
 
 
 def train_points(workshop: Workshop, teachers: dict[int, Teacher | None]) -> list[tuple[Variant, Chains]]:
-    """Train every point of the workshop's plan; teachers: by seed."""
+    """Train every point of the workshop's plan; teachers: by seed.
+
+    The control that learns the teacher's hard labels is trained for the point that validation chooses alone: it follows
+    the weights of the teacher's terms, so it could seldom be shared, and it answers a question about that point.
+    """
     known: dict[str, Trained] = {}
     variants = variants_of(workshop.plan)
+    if len(variants) == 1:
+        return [(variants[0], _train(workshop, variants[0], variants[0].plan, teachers, known))]
     trained = []
     for place, variant in enumerate(variants, 1):
-        if len(variants) > 1:
-            workshop.watcher.say(f"Variant {place} of {len(variants)}: {title_of(variant.settings)}")
-        folder = workshop.folder / VARIANTS / variant.name if variant.name else workshop.folder
-        trained.append((variant, train_chains(replace(workshop, plan=variant.plan, folder=folder), teachers, known)))
+        workshop.watcher.say(f"Variant {place} of {len(variants)}: {title_of(variant.settings)}")
+        trained.append((variant, _train(workshop, variant, _without_hard_labels(variant.plan), teachers, known)))
+    place = _best([chains.of(variant.plan.stages[-1].name, STUDENT) for variant, chains in trained])
+    chosen = variants[place]
+    if HARD_LABELS in chosen.plan.controls:
+        workshop.watcher.say(f"The teacher's hard labels, for the chosen variant {title_of(chosen.settings)}")
+        trained[place] = (chosen, _train(workshop, chosen, chosen.plan, teachers, known))
     return trained
+
+
+def trained_plans(plan: Plan) -> list[Plan]:
+    """Return what `train_points` trains, as far as can be told before: fits that two of them share are trained once."""
+    variants = variants_of(plan)
+    return [*(_without_hard_labels(one.plan) for one in variants if len(variants) > 1), variants[0].plan]
+
+
+def _train(
+    workshop: Workshop,
+    variant: Variant,
+    plan: Plan,
+    teachers: dict[int, Teacher | None],
+    known: dict[str, Trained],
+) -> Chains:
+    folder = workshop.folder / VARIANTS / variant.name if variant.name else workshop.folder
+    return train_chains(replace(workshop, plan=plan, folder=folder), teachers, known)
+
+
+def _without_hard_labels(plan: Plan) -> Plan:
+    return replace(plan, controls=tuple(name for name in plan.controls if name != HARD_LABELS))
+
+
+def _best(students: Sequence[BySeed]) -> int:
+    """Return the place of the students that did best on validation; the first of equals."""
+    return int(np.argmax([validation_accuracy(one) for one in students]))
 
 
 def judge_points(trained: Sequence[tuple[Variant, Chains]], teachers: BySeed) -> list[Point]:
@@ -72,7 +108,7 @@ def judge_points(trained: Sequence[tuple[Variant, Chains]], teachers: BySeed) ->
 
 def choose(points: Sequence[Point]) -> Point:
     """Return the point whose students did best on validation; the first of equals."""
-    best = points[int(np.argmax([validation_accuracy(point.student) for point in points]))]
+    best = points[_best([point.student for point in points])]
     if len(points) > 1:
         _note_the_choice(best, len(points))
     return best
