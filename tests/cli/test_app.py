@@ -121,13 +121,17 @@ def test_notes_on_the_data_are_printed(call, tiny):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_process_says_how_to_go_on(tiny, number, code):
     program = [sys.executable, "-m", "limbeck", "run", "tiny.yaml", "--set", "student.train.steps=1000000"]
-    process = subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "student" in line:
-            break
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
+    with subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
+        try:
+            for line in process.stderr:
+                if "student" in line:
+                    break
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
 
     assert (process.returncode, out) == (code, "")
     assert err.endswith("Stopped. Go on with: limbeck run runs/tiny/recipe.yaml --out runs/tiny --resume\n")
