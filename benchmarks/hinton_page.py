@@ -49,7 +49,7 @@ def write_page(
         f"# Hinton's MNIST experiment, {date}", "",
         "`python benchmarks/hinton_mnist.py select`, then `python benchmarks/hinton_mnist.py measure`.", "",
         f"- Data: MNIST, all 60,000 training digits; 10,000 test digits, which nothing was chosen by. Seeds "
-        f"{_listed(found.seeds)}; the sweep {_listed(found.sweep_seeds)}.",
+        f"{_listed(found.seeds)}; the sweep of temperatures {_listed(found.sweep_seeds)}.",
         f"- Hardware: {where['processor']}, {where['threads']} thread(s); bfloat16 products with float32 sums where "
         f"the processor has them.",
         f"- Versions: limbeck {limbeck.__version__}, python {where['python']}, torch {where['torch']}, "
