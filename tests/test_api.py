@@ -91,7 +91,7 @@ def test_vectors_end_to_end(teacher, vectors):
     again = limbeck.load("here", student=Pair())
     inputs = vectors.test.inputs
     assert torch.equal(again.student(inputs).logits, result.student(inputs).logits)
-    with pytest.raises(limbeck.UserError, match=r"limbeck.load\('here', student=Pair\(\)\)"):
+    with pytest.raises(limbeck.UserError, match=r"limbeck.load\('here', student=Pair\(\.\.\.\)\)"):
         limbeck.load("here").student
     np.save("rows.npy", inputs.numpy())
     lines = list(predict(Path("here"), [Path("rows.npy")]))

@@ -46,7 +46,7 @@ def test_a_folder_with_a_test_file(call, workplace):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("t.csv",), "no column is called label, target, class or y; set data.label to one of id, age, born, city"),
+        (("t.csv",), "no column is called label, target, class or y; name it by --label or data.label, one of id, age, born, city"),
         (
             ("t.csv", "--label", "outcom"),
             'there is no column "outcom"; there are id, age, born, city, outcome. Did you',
@@ -56,7 +56,7 @@ def test_a_folder_with_a_test_file(call, workplace):
             ("photos", "--label", "y"),
             "--label is for tables, but photos is neither a CSV file nor a folder with train.csv",
         ),
-        (("gone.csv",), "There is no folder gone.csv"),
+        (("gone.csv",), "There is no file gone.csv"),
     ],
 )
 def test_tables_without_a_recipe(call, workplace, arguments, says):

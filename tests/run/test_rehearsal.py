@@ -81,3 +81,27 @@ def test_resuming_with_other_weights_or_normalisation_is_refused(tmp_path: Path)
         limbeck.distill(teacher, normed, DATA, resume=True, teacher_normalise="data", **common)
     with pytest.raises(limbeck.UserError, match="The student .* changed since"):
         limbeck.distill(teacher, normed, DATA, resume=True, student_normalise="none", **common)
+
+
+class Vector(limbeck.Term):
+    def forward(self, student, teacher, batch):
+        return student.logits.sum(1)
+
+
+class Needy(limbeck.Term):
+    def forward(self, student, teacher, batch):
+        return teacher.logits.sum()
+
+
+@pytest.mark.parametrize(
+    ("term", "said"),
+    [
+        (Vector(), "The term vector returned a tensor of shape .*; expected a scalar"),
+        (Needy(), "names them in `needs`"),
+    ],
+)
+def test_a_broken_term_is_not_blamed_on_the_data(term, said, workplace):
+    objective = limbeck.Objective([(1.0, term)])
+    with pytest.raises(limbeck.UserError, match=said):
+        limbeck.distill(None, lambda: nn.Linear(6, 3), DATA, objective=objective, progress=False)
+    assert not (workplace / "runs").exists()

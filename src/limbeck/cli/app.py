@@ -182,6 +182,8 @@ def init(
     from limbeck.cli.init import write_recipe
     from limbeck.cli.init_table import write_table_recipe
 
+    if place.suffix == ".csv" and not place.exists():
+        raise UserError(f"There is no file {place}.")
     if place.is_file() or (place / "train.csv").is_file():
         print(write_table_recipe(place, label, out, force))
     elif label is not None:
@@ -260,6 +262,7 @@ def report(
 ) -> None:
     """Render the pages of finished runs again, and print their figures side by side."""
     from limbeck.cli.tables import runs_table
+    from limbeck.report.comparison import differences
     from limbeck.run.compare import write_comparison
     from limbeck.run.measured import add_measurements
     from limbeck.run.pipeline import write_pages
@@ -275,6 +278,12 @@ def report(
     for folder, one in found.items():
         write_pages(Path(folder), one)
     _print(found, as_json, runs_table)
+    for text in differences(found) if len(found) > 1 else ():
+        console.print(escape(text), highlight=False)
+    if bench:
+        console.print(
+            f"{len(bench)} measurement(s) taken into {escape(str(folders[0] / 'report.html'))}", highlight=False
+        )
     if out is not None and not as_json:
         print(out)
 

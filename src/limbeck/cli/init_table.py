@@ -46,7 +46,7 @@ objective:                      # limbeck methods lists the others
   - soft_labels: {{temperature: 2, weight: 0.9}}
   - cross_entropy: {{weight: 0.1}}
 
-controls: [labels, smoothing, teacher_labels]   # the same student without the teacher
+# controls: [labels]           # the same student without the teacher; all that make sense unless named
 export: {{onnx: true}}          # int8: true adds a smaller file, if it keeps its accuracy
 """
 

@@ -43,7 +43,7 @@ def label_column(text: TextColumns, asked: str | None) -> str:
     problem = (
         f"{some(found)} could each be the class column" if found else "no column is called label, target, class or y"
     )
-    raise DataError(f"{text.path}: {problem}; set data.label to one of {some(list(text.columns))}.")
+    raise DataError(f"{text.path}: {problem}; name it by --label or data.label, one of {some(list(text.columns))}.")
 
 
 def recognise(

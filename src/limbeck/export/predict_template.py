@@ -127,7 +127,9 @@ def answers(session: Any, manifest: dict[str, Any], file: str) -> list[dict[str,
         reason = f"{file} is a folder; name the files in it" if Path(file).is_dir() else str(error)
         return [{"file": file, "error": reason}]
     chances = session.run(["probabilities"], inputs)[0]
-    return [{"file": file, "class": classes[int(row.argmax())], "probability": float(row.max())} for row in chances]
+    rows = [{} if manifest["input"]["size"] else {"row": row} for row in range(len(chances))]
+    said = [{"class": classes[int(one.argmax())], "probability": float(one.max())} for one in chances]
+    return [{"file": file, **row, **answer} for row, answer in zip(rows, said, strict=True)]
 
 
 def main(folder: Path, files: list[str]) -> int:

@@ -54,7 +54,7 @@ def sweep_figure(report: Mapping[str, Any], key: str) -> str:
         _value_axis(ax, key, values, places)
         ax.set_ylabel(scales.axis_label(primary, "on test"), color=MUTED)
         ax.grid(axis="y", color=RULE, linewidth=0.8)
-        ax.set_ylim(scales.wide_enough(ax.get_ylim(), 0.02))
+        ax.set_ylim(scales.wide_enough(_limits(report["variants"], primary), 0.02))
         scales.rate_ticks(ax.yaxis, primary)
         _name_lines(ax, {o: v[-1]["metrics"][primary]["mean"] for o, v in lines.items()}, _others(chosen, key))
         name = f"sweep-{report['sweep']['keys'].index(key)}"
@@ -73,6 +73,17 @@ def _line(primary: str, variant: Variant) -> Line:
         verdict=verdict,
         chosen=variant["chosen"],
     )
+
+
+def _limits(variants: Sequence[Variant], primary: str) -> tuple[float, float]:
+    """Return the same span for all drawings of a sweep, so that slopes can be compared."""
+    metrics = [variant["metrics"][primary] for variant in variants]
+    controls = [one for variant in variants for one in variant["controls"].values()]
+    values = [metric["mean"] for metric in (*metrics, *controls)]
+    values += [bound for metric in metrics for bound in metric["ci95"] or ()]
+    known = [value for value in values if numbers.known(value)]
+    room = 0.05 * (max(known) - min(known))
+    return min(known) - room, max(known) + room
 
 
 def _chosen(report: Mapping[str, Any]) -> Variant:

@@ -8,13 +8,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from limbeck.errors import ModelError, UserError
+from limbeck.errors import ModelError, ObjectiveError, UserError
 from limbeck.models.adapt import Adapted
 from limbeck.objectives.base import Context
+from limbeck.objectives.objective import Objective
 from limbeck.run.fits import objective_of
 from limbeck.run.plan import Plan, StagePlan
 from limbeck.teachers.module import ModuleTeacher
-from limbeck.types import Batch, Knowledge
+from limbeck.types import Batch, Knowledge, Outputs
 
 Answer = TypeVar("Answer")
 
@@ -60,11 +61,29 @@ def _take_a_step(plan: Plan, stage: StagePlan, batch: Batch, knowledge: Knowledg
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)
     outputs = _reporting("student", few.inputs, lambda: student.train()(few.inputs))
-    objective.prepare(outputs, said, Context(student=student, samples=len(plan.data.pool)))
-    loss, _ = objective(outputs, said, few)
+    loss = _loss(objective, outputs, said, few, Context(student=student, samples=len(plan.data.pool)))
     if not outputs.logits.requires_grad:
         raise ModelError("The student's logits have no gradient: its forward detaches them or runs without gradients.")
     _reporting("student", few.inputs, loss.backward)
+
+
+def _loss(objective: Objective, outputs: Outputs, said: Knowledge, batch: Batch, context: Context) -> Tensor:
+    """Return the loss, a scalar; what a term of the user's own raises becomes a sentence about the objective."""
+    try:
+        objective.prepare(outputs, said, context)
+        loss, parts = objective(outputs, said, batch)
+    except UserError:
+        raise
+    except Exception as error:  # a foreign term may raise anything
+        raise ObjectiveError(
+            f"The objective {objective.describe()} cannot be computed: {type(error).__name__}: {error}. A term that "
+            f"asks the teacher for logits, probs or labels names them in `needs`."
+        ) from error
+    for name, part in parts.items():
+        if part.ndim:
+            raise ObjectiveError(f"The term {name} returned a tensor of shape {list(part.shape)}; expected a scalar.")
+    scalar: Tensor = loss
+    return scalar
 
 
 def _first(values: Tensor | None, count: int) -> Tensor | None:
