@@ -46,7 +46,10 @@ def test_a_folder_with_a_test_file(call, workplace):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("t.csv",), "no column is called label, target, class or y; name it by --label or data.label, one of id, age, born, city"),
+        (
+            ("t.csv",),
+            "no column is called label, target, class or y; name it by --label or data.label, one of id, age, born",
+        ),
         (
             ("t.csv", "--label", "outcom"),
             'there is no column "outcom"; there are id, age, born, city, outcome. Did you',
