@@ -242,12 +242,11 @@ def main() -> None:
     if given.what == "select":
         select(Bench(data, WORK, whole=False))
         return
-    started = time.monotonic()
     found = measure(Bench(data, WORK, whole=True))
     selection = json.loads((WORK / "selection.json").read_text()) if (WORK / "selection.json").is_file() else None
     settings = {"teacher": TEACHER, "student alone": STUDENT, "student, T = 20": TAUGHT}
     told = {name: asdict(how) for name, how in settings.items()}
-    print(write_page(found, told, selection, time.monotonic() - started, datetime.now(UTC).date().isoformat()))
+    print(write_page(found, told, selection, datetime.now(UTC).date().isoformat()))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from limbeck.evaluate.verdict import judge
 from limbeck.run.surroundings import environment
 
 RESULTS = Path(__file__).parent / "results"
+NOTES = Path(__file__).parent / "notes" / "hinton-mnist.md"
 Rights = NDArray[np.float64]
 PUBLISHED = {"teacher": 67, "student alone": 146, "student, T = 20": 74}
 PUBLISHED_PARTS = {
@@ -39,15 +40,14 @@ class Measured:
     sweep_seeds: Sequence[int]
 
 
-def write_page(
-    found: Measured, settings: Mapping[str, Any], selection: Mapping[str, Any] | None, seconds: float, date: str
-) -> Path:
-    """Write the dated page and return its path; seconds: of this call, fits that were kept not counted."""
+def write_page(found: Measured, settings: Mapping[str, Any], selection: Mapping[str, Any] | None, date: str) -> Path:
+    """Write the dated page and return its path."""
     path = RESULTS / f"{date}-hinton-mnist.md"
     where = environment(torch.device("cpu"))
     lines = [
         f"# Hinton's MNIST experiment, {date}", "",
-        "`python benchmarks/hinton_mnist.py select`, then `python benchmarks/hinton_mnist.py measure`.", "",
+        f"{'`python benchmarks/hinton_mnist.py select`, then ' if selection else ''}"
+        "`python benchmarks/hinton_mnist.py measure`.", "",
         f"- Data: MNIST, all 60,000 training digits; 10,000 test digits, which nothing was chosen by. Seeds "
         f"{_listed(found.seeds)}; the sweep of temperatures {_listed(found.sweep_seeds)}.",
         f"- Hardware: {where['processor']}, {where['threads']} thread(s); bfloat16 products with float32 sums where "
@@ -55,6 +55,7 @@ def write_page(
         f"- Versions: limbeck {limbeck.__version__}, python {where['python']}, torch {where['torch']}, "
         f"numpy {where['numpy']}.", "",
         *_main(found), *_partial(found), *_sweep(found), *_selection(selection), *_settings(settings),
+        "## Notes", "", NOTES.read_text(encoding="utf-8"),
     ]  # fmt: skip
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
