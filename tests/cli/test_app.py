@@ -164,7 +164,7 @@ def test_command_in_the_first_comment_is_a_quick_run_elsewhere(call, workplace, 
         Image.new("L", (16, 16)).save(workplace / "photos" / name / "1.png")
     call("init", "photos", "--out", "my photos.yaml")
     lines = Path("my photos.yaml").read_text().splitlines()
-    comment = " ".join(line.removeprefix("#").removesuffix("\\") for line in lines[1:] if line.startswith("#"))
+    comment = " ".join(line.removeprefix("#").removesuffix("\\") for line in lines[1:3])
     command = shlex.split(comment)
     started = []
     monkeypatch.setattr("limbeck.cli.app._run", lambda *given, **named: started.append(given))

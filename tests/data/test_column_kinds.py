@@ -44,11 +44,13 @@ def test_the_class_column_is_named_where_there_is_doubt(tmp_path: Path) -> None:
     text = text_of(tmp_path, y=["1"], x=["1"], Class=["a"])
     assert label_column(text, "x") == "x"
     with pytest.raises(
-        DataError, match=r"y, Class could each be the class column; set data\.label to one of y, x, Clas"
+        DataError,
+        match=r"y, Class could each be the class column; name it by --label or data\.label, one of y, x, Clas",
     ):
         label_column(text, None)
     with pytest.raises(
-        DataError, match=r"no column is called label, target, class or y; set data\.label to one of a, b"
+        DataError,
+        match=r"no column is called label, target, class or y; name it by --label or data\.label, one of a, b",
     ):
         label_column(text_of(tmp_path, a=["1"], b=["2"]), None)
     with pytest.raises(DataError, match=r'no column "z"; there are y, x, Class'):
