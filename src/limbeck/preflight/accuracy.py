@@ -52,12 +52,10 @@ def check_labels(subject: Subject) -> list[Finding]:
     if len(subject.rows) < TELLING:
         return []
     if not is_better_than_guessing(subject, int((subject.neighbours == subject.labels).sum())):
+        if not subject.taught and not _is_close_to_guessing(subject):
+            return []
         if not subject.taught:
-            return (
-                [Finding("warning", "labels", f"{_UNRELATED} Were they shuffled?")]
-                if _is_close_to_guessing(subject)
-                else []
-            )
+            return [Finding("warning", "labels", f"{_UNRELATED} Were they shuffled?")]
         if not is_better_than_guessing(subject, int(subject.teacher_right.sum())):
             return [Finding("fault", "labels", f"{_UNRELATED} Nor does the teacher. Were they shuffled?")]
     return _noise(subject) if subject.taught else []

@@ -17,9 +17,10 @@ Kind = TypeVar("Kind")
 
 def ask_for_trust(names: Sequence[str], trust: bool) -> None:
     """Raise UserError where classes of the user's own are named without being trusted."""
-    if names and not trust:
+    named = ", ".join(dict.fromkeys(names))
+    if named and not trust:
         raise UserError(
-            f"The recipe names code of its own ({', '.join(names)}), which would be run. Read it first; then say "
+            f"The recipe names code of its own ({named}), which would be run. Read it first; then say "
             f"--trust (in Python: trust=True)."
         )
 
@@ -49,15 +50,17 @@ def build_own(path: str, kind: type[Kind], given: Mapping[str, Any], options: Ma
 
 def _import(path: str) -> Any:
     module_name, _, name = path.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the user's own code may raise anything
-        missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or " ")
-        said = f"there is no module {error.name!r} here or among the installed ones" if missing else repr(error)  # type: ignore[attr-defined]
+    except ModuleNotFoundError as error:
+        said = f"there is no module {error.name!r} here or among the installed ones"
         raise ModelError(f"{path} cannot be imported: {said}.") from error
+    except Exception as error:  # the user's own code may raise anything
+        raise ModelError(f"{path} cannot be imported: {error!r}.") from error
     finally:
-        sys.path.remove(str(Path.cwd()))
+        sys.path.remove(here)
     found = vars(module).get(name)
     if not inspect.isclass(found) and not inspect.isfunction(found):
         near = did_you_mean(name, [key for key, value in vars(module).items() if inspect.isclass(value)])

@@ -15,6 +15,8 @@ from limbeck.report.html import TEMPLATES
 
 Report = Mapping[str, Any]
 
+MARK = "Made by Limbeck from the report.json of each run alone."  # by which such a page is known
+
 _SIGNIFICANT = 0.05
 _ROW = 0.42
 
@@ -28,6 +30,7 @@ def render_comparison(reports: Mapping[str, Report]) -> str:
                             trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     page = templates.get_template("comparison.html.j2").render({
         "names": list(reports),
+        "mark": MARK,
         "drawing": Markup(gain_figure(reports)),  # noqa: S704  text in drawings is escaped
         "rows": [_row(name, report, p) for (name, report), p in zip(reports.items(), _corrected(reports), strict=True)],
         "differences": list(differences(reports)),

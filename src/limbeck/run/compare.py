@@ -8,9 +8,7 @@ from typing import Any
 
 from limbeck.errors import FolderError
 from limbeck.files import write_text
-from limbeck.report.comparison import render_comparison
-
-MARK = "Made by Limbeck from the report.json of each run alone."
+from limbeck.report.comparison import MARK, render_comparison
 
 
 def write_comparison(path: Path, reports: Mapping[str, Mapping[str, Any]]) -> None:

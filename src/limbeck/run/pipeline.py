@@ -34,9 +34,9 @@ from limbeck.run.sweep import (
     judge_points,
     models_of,
     other_verdicts,
+    points_of,
     train_points,
     trained_plans,
-    variants_of,
 )
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
@@ -56,7 +56,7 @@ def run(
     out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one.
     """
     watcher = watcher or Silent()
-    for variant in variants_of(plan):
+    for variant in points_of(plan):
         rehearse(variant.plan)
     with open_folder(plan, out=out, resume=resume, force=force) as folder:
         if (folder / REPORT).is_file():

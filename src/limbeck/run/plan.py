@@ -154,13 +154,13 @@ def plan_from_recipe(recipe: Recipe, *, trust: bool = False) -> Plan:
 
     Raises the UserError of whatever does not fit.
     """
-    for one in variants_of(recipe):
-        ask_for_trust(own_classes(one.recipe), trust)
-    ask_for_trust(own_classes(recipe), trust)
-    data = open_data(recipe.data)
-    if recipe.sweep is None:
-        return _plan(recipe, data)
     found = variants_of(recipe)
+    ask_for_trust(
+        [name for one in (recipe, *(variant.recipe for variant in found)) for name in own_classes(one)], trust
+    )
+    data = open_data(recipe.data)
+    if not found:
+        return _plan(recipe, data)
     _check_choosable(recipe, data)
     first = _plan(found[0].recipe, data)
     plans = [replace(_plan(one.recipe, data), teacher=first.teacher, black_box=first.black_box) for one in found]

@@ -45,7 +45,7 @@ class Point:
         return self.findings.fits[STUDENT]
 
 
-def variants_of(plan: Plan) -> tuple[Variant, ...]:
+def points_of(plan: Plan) -> tuple[Variant, ...]:
     """Return the points that a plan has; a plan without a sweep is one."""
     return plan.variants or (Variant("", {}, plan),)
 
@@ -57,7 +57,7 @@ def train_points(workshop: Workshop, teachers: dict[int, Teacher | None]) -> lis
     the weights of the teacher's terms, so it could seldom be shared, and it answers a question about that point.
     """
     known: dict[str, Trained] = {}
-    variants = variants_of(workshop.plan)
+    variants = points_of(workshop.plan)
     if len(variants) == 1:
         return [(variants[0], _train(workshop, variants[0], variants[0].plan, teachers, known))]
     trained = []
@@ -74,7 +74,7 @@ def train_points(workshop: Workshop, teachers: dict[int, Teacher | None]) -> lis
 
 def trained_plans(plan: Plan) -> list[Plan]:
     """Return what `train_points` trains, as far as can be told before: fits that two of them share are trained once."""
-    variants = variants_of(plan)
+    variants = points_of(plan)
     return [*(_without_hard_labels(one.plan) for one in variants if len(variants) > 1), variants[0].plan]
 
 
