@@ -104,6 +104,20 @@ def test_the_file_on_raw_rows_is_the_student(data: limbeck.Data) -> None:
     assert shipped["max_abs_error"] < 1e-4
 
 
+def test_the_int8_file_takes_raw_rows_too(data: limbeck.Data) -> None:
+    assert data.preprocessing is not None
+    limbeck.run_recipe("people.yaml", ["export={int8: true, tolerance: 0.5}"], out="small", progress=False)
+    found = json.loads(Path("small/report.json").read_text("utf-8"))["export"]
+    raw = read_rows(Path("people/test.csv"), data.preprocessing.columns)
+    logits, _ = Session(Path("small/export/student.int8.onnx")).logits_and_probabilities(raw.feed())
+    right = float((logits.argmax(1) == data.test.labels.numpy()).mean())
+    assert found["int8"]["metrics"]["accuracy"]["mean"] == pytest.approx(right)
+    assert found["int8"]["verdict"]["seeds"] == found["verdict"]["seeds"] == 2
+    lines = list(limbeck.predict(Path("small"), [Path("people/test.csv")], int8=True))
+    classes = json.loads(Path("small/export/manifest.json").read_text("utf-8"))["classes"]
+    assert [line["class"] for line in lines] == [classes[place] for place in logits.argmax(1)]
+
+
 def test_the_verdict_on_the_files_is_on_raw_rows() -> None:
     found = report()
     assert found["export"]["verdict"]["values"] == pytest.approx(found["verdict"]["values"])
