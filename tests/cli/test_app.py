@@ -75,18 +75,20 @@ def test_demo(call, tiny, monkeypatch):
 
 
 @pytest.mark.usefixtures("quick_page")
-def test_interrupted_run_goes_on(call, tiny, monkeypatch):
+@pytest.mark.parametrize(("moment", "told"), [("record", None), ("done", "Going on after 1 finished fit ...")])
+def test_interrupted_run_goes_on(call, tiny, monkeypatch, moment, told):
     with monkeypatch.context() as patch:
-        patch.setattr("limbeck.cli.progress.Bars.record", interrupt)
+        patch.setattr(f"limbeck.cli.progress.Bars.{moment}", interrupt)
         answer = call("run", tiny, *QUICK, "--out", "out")
 
     assert (answer.code, answer.out) == (130, "")
-    told = "Stopped. Go on with: limbeck run out/recipe.yaml --out out --resume"
-    assert answer.err.splitlines()[-1] == told
+    hint = "Stopped. Go on with: limbeck run out/recipe.yaml --out out --resume"
+    assert answer.err.splitlines()[-1] == hint
     assert "Traceback" not in answer.err
 
-    again = call(*told.partition("limbeck ")[2].split())
+    again = call(*hint.partition("limbeck ")[2].split())
     assert (again.code, again.out) == (0, "out/report.html\n")
+    assert [line for line in again.err.splitlines() if "finished fit" in line] == ([told] if told else [])
 
 
 def test_run_interrupted_before_its_folder_says_no_more_than_that(call, tiny, monkeypatch):
