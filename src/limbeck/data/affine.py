@@ -131,7 +131,7 @@ def _diagonal(x: Tensor, y: Tensor, right: Tensor, down: Tensor) -> Tensor:
 def _resample(inputs: Tensor, matrix: Tensor) -> Tensor:
     """Take each pixel of inputs [B, C, H, W] from where the matrix [B, 2, 3] says.
 
-    The grid is laid out plane by plane, x before y: that is four times as fast to make as pairs, and to read.
+    The grid is laid out plane by plane, x before y, which is much faster to make than pairs.
     """
     height, width = inputs.shape[2:]
     units = torch.tensor([[2 / width], [2 / height]], dtype=matrix.dtype, device=matrix.device)

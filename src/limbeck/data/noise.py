@@ -28,7 +28,7 @@ class Noise(Transform):
 
     draws = 2
 
-    def __init__(self, sigma: float = 0.1) -> None:
+    def __init__(self, sigma: float = 0.05) -> None:
         if not 0 <= sigma < float("inf"):
             raise DataError(f"noise: sigma must be 0 or more, but it is {sigma}.")
         self.sigma = sigma
@@ -46,9 +46,9 @@ def _normal(seeds: Tensor, count: int) -> Tensor:
     A table of quantiles, from -4.3 to 4.3, gives the same bits on every device, which logarithm and cosine do not.
     """
     places = torch.arange(-(-count // OF_A_HASH), device=seeds.device)
-    bits = mix(mix(seeds)[:, None] + places * GOLDEN).view(torch.int16)[:, :count]
+    bits = mix(mix(seeds)[:, None] + places * GOLDEN).view(torch.uint16)[:, :count]
     table = torch.from_numpy(_quantiles()).to(seeds.device)
-    return table.index_select(0, bits.to(torch.int32).add_(LEVELS // 2).flatten()).view(len(seeds), count)
+    return table.index_select(0, bits.to(torch.int32).flatten()).view(len(seeds), count)
 
 
 @functools.cache
