@@ -20,6 +20,7 @@ from limbeck.errors import ModelError
 from limbeck.evaluate.calibration import fit_temperature
 from limbeck.files import delete, write_text
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import has_matrix_units
 from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
@@ -84,7 +85,7 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [_code(), torch.__version__, device.type, torch.get_num_threads()],
+            [_code(), torch.__version__, device.type, torch.get_num_threads(), has_matrix_units(device)],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
