@@ -11,6 +11,7 @@ import limbeck.objectives
 from limbeck.errors import ObjectiveError
 from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -45,6 +46,17 @@ class Objective(nn.Module):
     def uses_unlabelled(self) -> bool:
         """Whether samples without a label teach anything here."""
         return any(self._term(number).unlabelled for number in range(len(self.weights)))
+
+    @property
+    def needs_all_logits(self) -> bool:
+        """Whether a term asks the teacher for more than the K highest logits of an answer."""
+        terms = [self._term(number) for number in range(len(self.weights))]
+        return any(term.needs and (not term.topk or "logits" in term.needs) for term in terms)
+
+    @property
+    def temperatures(self) -> frozenset[float]:
+        """The temperatures at which the teacher's distribution is compared with the student's."""
+        return frozenset(float(term.temperature) for term in self.terms if isinstance(term, SoftLabels))
 
     @property
     def has_own_terms(self) -> bool:

@@ -13,6 +13,7 @@ class TeacherLabels(Term):
     """Cross-entropy of the student's logits with the teacher's top class, averaged over the batch."""
 
     needs = frozenset({"labels"})
+    topk = True
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""

@@ -70,7 +70,7 @@ class Progress:
     """Where a fit is; everything here is JSON and goes into the checkpoint.
 
     best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
-    loss and parts over the steps of an epoch that is not finished.
+    loss and parts over the steps of an epoch that is not finished; asked: samples that a live teacher answered for.
     """
 
     step: int = 0
@@ -82,6 +82,7 @@ class Progress:
     seconds: float = 0.0
     sums: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    asked: int = 0
 
 
 def fit(
@@ -117,7 +118,7 @@ def fit(
     order, progress, best = Order(lesson.rows, seed), Progress(), {}
     if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
         best, progress = found[0], Progress(**found[1])
-    started, saved = time.monotonic() - progress.seconds, time.monotonic()
+    started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
     last = min(budget.steps, budget.stop_at or budget.steps)
     sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
     model.train()
@@ -135,6 +136,7 @@ def fit(
             optimizer.step()
             sums += torch.stack([loss.detach(), *parts.values()])
             progress.step, progress.seconds = step + 1, time.monotonic() - started
+            progress.asked = before + _asked(teacher)
             if progress.step % budget.per_epoch == 0 or progress.step == last:
                 means = sums / (step % budget.per_epoch + 1)
                 if _end_epoch(course, progress, means):
@@ -226,6 +228,11 @@ def _prepare(
     if teacher is not None and not teacher.recalls:
         return SMALL_STEP
     return multiply_adds(model, batch.inputs)
+
+
+def _asked(teacher: Teacher | None) -> int:
+    """Return how many samples a live teacher answered for so far; who recalls counts by itself."""
+    return 0 if teacher is None or teacher.recalls else teacher.asked
 
 
 def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import limbeck.knowledge.memory
+import limbeck.knowledge.recall
 from limbeck.data.samples import Samples
 from limbeck.data.views import Flip, Shift, Views
-from limbeck.knowledge.memory import Remembered, remember
+from limbeck.knowledge.recall import Recalled, remember
 from limbeck.models import CNN
 from limbeck.models.adapt import Adapted
 from limbeck.teachers.base import Teacher
@@ -40,7 +40,7 @@ def logits(teacher: Teacher, batch: Batch) -> Tensor:
 
 
 SAMPLES, VIEWS, LIVE = samples(), views(), live()
-STORED = Remembered(live(), SAMPLES, VIEWS)
+STORED = Recalled(live(), SAMPLES, VIEWS)
 
 
 def shown(rows: list[int], numbers: list[int]) -> Batch:
@@ -62,7 +62,7 @@ def test_stored_equals_live_for_mixed_views_in_any_order(pairs: list[tuple[int, 
 
 def test_a_flipped_picture_is_asked_about_anew() -> None:
     flipped = Views([Flip(1.0)], seed=1, count=2)
-    teacher, stored = live(), Remembered(live(), SAMPLES, flipped)
+    teacher, stored = live(), Recalled(live(), SAMPLES, flipped)
     rows = torch.arange(N)
     batch = SAMPLES.batch(rows, view=torch.ones(N, dtype=torch.int64), views=flipped)
     mirrored = Batch(SAMPLES.batch(rows).inputs.flip(3))
@@ -72,15 +72,15 @@ def test_a_flipped_picture_is_asked_about_anew() -> None:
 
 def test_the_first_batch_may_be_of_any_view() -> None:
     batches = [shown([3, 1, 3, 0], [2, 2, 2, 2]), shown([0, 1, 5, 9], [0, 1, 0, 2])]
-    forward, backward = Remembered(live(), SAMPLES, VIEWS), Remembered(live(), SAMPLES, VIEWS)
+    forward, backward = Recalled(live(), SAMPLES, VIEWS), Recalled(live(), SAMPLES, VIEWS)
     first = [logits(forward, batch) for batch in batches]
     second = [logits(backward, batch) for batch in reversed(batches)]
     assert all(torch.equal(a, b) for a, b in zip(first, reversed(second), strict=True))
 
 
 def test_every_view_is_asked_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limbeck.knowledge.memory, "CHUNK", 7)
-    stored = Remembered(live(), SAMPLES, VIEWS)
+    monkeypatch.setattr(limbeck.knowledge.recall, "CHUNK", 7)
+    stored = Recalled(live(), SAMPLES, VIEWS)
     assert stored.asked == 0
     for _ in range(3):
         stored(shown([1, 2, 3], [1, 1, 1]))
@@ -92,14 +92,14 @@ def test_every_view_is_asked_about_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_without_views_every_batch_is_the_untouched_sample() -> None:
-    stored = Remembered(live(), SAMPLES, None)
+    stored = Recalled(live(), SAMPLES, None)
     batch = SAMPLES.batch(torch.tensor([4, 2, 4]))
     torch.testing.assert_close(logits(stored, batch), logits(LIVE, batch))
     assert stored.asked == N
 
 
 def test_it_passes_for_its_teacher() -> None:
-    stored = Remembered(live(), SAMPLES, VIEWS)
+    stored = Recalled(live(), SAMPLES, VIEWS)
     assert (stored.provides, stored.classes) == (LIVE.provides, LIVE.classes)
     assert stored.fingerprint == stored.current_fingerprint() == LIVE.fingerprint
 
@@ -116,12 +116,12 @@ class Labeller(Teacher):
 
 
 def test_knowledge_is_kept_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(remember(LIVE, SAMPLES, VIEWS), Remembered)
-    assert isinstance(remember(LIVE, SAMPLES, None), Remembered)
+    assert isinstance(remember(LIVE, SAMPLES, VIEWS), Recalled)
+    assert isinstance(remember(LIVE, SAMPLES, None), Recalled)
     assert remember(LIVE, SAMPLES, Views([Shift(1)])) is LIVE  # a new view at every showing
     labeller = Labeller()
     assert remember(labeller, SAMPLES, None) is labeller
-    monkeypatch.setattr(limbeck.knowledge.memory, "LIMIT_BYTES", V * N * 4 * 4)
-    assert isinstance(remember(LIVE, SAMPLES, VIEWS), Remembered)
-    monkeypatch.setattr(limbeck.knowledge.memory, "LIMIT_BYTES", V * N * 4 * 4 - 1)
+    monkeypatch.setattr(limbeck.knowledge.recall, "LIMIT_BYTES", V * N * 4 * 4)
+    assert isinstance(remember(LIVE, SAMPLES, VIEWS), Recalled)
+    monkeypatch.setattr(limbeck.knowledge.recall, "LIMIT_BYTES", V * N * 4 * 4 - 1)
     assert remember(LIVE, SAMPLES, VIEWS) is LIVE
