@@ -110,9 +110,7 @@ def test_a_place_of_ones_own(run: Run, tmp_path: Path) -> None:
 def test_the_top_k_of_an_answer(run: Run) -> None:
     top = run("knowledge.top_k=10")
     assert top["student"] == pytest.approx(run()["student"], rel=1e-3)
-    with pytest.raises(
-        ObjectiveError, match=r"has the temperature 3, but of the teacher's 10 .* to knowledge.temperatur"
-    ):
+    with pytest.raises(ObjectiveError, match=r"has the temperature 3, but of 10 classes .* to knowledge.temperatur"):
         run("knowledge.top_k=3", "objective.soft_labels.temperature=3")
     assert run("knowledge.top_k=3", "objective.soft_labels.temperature=3", "knowledge.temperatures=[1, 3]")
 

@@ -39,6 +39,9 @@ class Share:
     of: int = 1
 
 
+ALL = Share()
+
+
 class Labeller:
     """Asks a teacher about rows of samples. views: None without augmentation; form: of the answers."""
 
@@ -72,7 +75,7 @@ class Labeller:
         return said.logits
 
 
-def missing_chunks(labeller: Labeller, store: Store | None, view: int, share: Share = Share()) -> Iterator[Tensor]:
+def missing_chunks(labeller: Labeller, store: Store | None, view: int, share: Share = ALL) -> Iterator[Tensor]:
     """Yield the rows of each chunk whose view is not in the store, for the chunks of a share."""
     for number, rows in enumerate(labeller.chunks()):
         if number % share.of == share.rank:
@@ -81,7 +84,7 @@ def missing_chunks(labeller: Labeller, store: Store | None, view: int, share: Sh
                 yield rows[torch.from_numpy(~known).to(rows.device)]
 
 
-def count_missing(labeller: Labeller, store: Store | None, numbers: Sequence[int], share: Share = Share()) -> int:
+def count_missing(labeller: Labeller, store: Store | None, numbers: Sequence[int], share: Share = ALL) -> int:
     """Return how many rows of the views (their numbers) a share has yet to ask about."""
     return sum(len(rows) for view in numbers for rows in missing_chunks(labeller, store, view, share))
 
@@ -92,7 +95,7 @@ def fill(
     view: int,
     ledger: Ledger,
     *,
-    share: Share = Share(),
+    share: Share = ALL,
     heard: Heard | None = None,
 ) -> None:
     """Ask about every row of a view that is not in the store, and keep the answers.

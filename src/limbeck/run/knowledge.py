@@ -20,6 +20,7 @@ from limbeck.knowledge.manifest import MANIFEST, Manifest, manifest_for
 from limbeck.knowledge.recall import LIMIT_BYTES, Recalled
 from limbeck.knowledge.spot import spot_check
 from limbeck.knowledge.store import Store, open_store
+from limbeck.objectives.objective import Objective
 from limbeck.run.cache import cache_folder
 from limbeck.run.plan import Plan, expand
 from limbeck.run.watch import Watcher
@@ -67,7 +68,7 @@ def hear(
     """Return the teacher as the run's fits are to hear it, its answers computed as far as that can be done before.
 
     folder: of the run; ledger: counts what is asked, and keeps the choice for a resumed run; tables: how many teachers
-    share the memory. Raises UserError where the recipe's wishes do not fit, or a store's answers are not the teacher's.
+    share the memory. Raises FolderError where a store's answers are not the teacher's.
     """
     demand = demand_of(plan)
     if teacher.recalls or not teacher.provides & {"logits", "probs"} or not demand.live:
@@ -84,20 +85,48 @@ def hear(
     return heard
 
 
+def check_wishes(plan: Plan) -> None:
+    """Raise UserError where what a recipe says about knowledge does not fit the rest of it."""
+    wishes = plan.wishes
+    if wishes.mode in ("memory", "stored") and plan.views is not None and plan.views.count == "fresh":
+        raise UserError(
+            f"knowledge.mode {wishes.mode} keeps answers, but data.views: fresh never shows a view twice; give "
+            f"data.views a number."
+        )
+    if wishes.path is not None and plan.teacher is not None and plan.teacher.per_seed and len(plan.seeds) > 1:
+        raise UserError(
+            f"knowledge.path names one folder, but {len(plan.seeds)} teachers are trained (teacher.per_seed); "
+            f"leave it out, and every teacher has a folder in the cache."
+        )
+    form = form_of_answers(plan)
+    asked = {one for objective in _objectives(plan) for one in objective.temperatures}
+    if isinstance(form, Top) and (unlisted := sorted(asked - set(form.temperatures))):
+        listed = ", ".join(f"{one:g}" for one in form.temperatures)
+        raise ObjectiveError(
+            f"soft_labels has the temperature {unlisted[0]:g}, but of {len(plan.data.classes):,} classes the teacher's "
+            f"top {form.k} are kept, the others summed at {listed}; add {unlisted[0]:g} to knowledge.temperatures."
+        )
+
+
+def form_of_answers(plan: Plan) -> Form:
+    """Return the form in which the answers of a plan's teacher are kept."""
+    return form_for(
+        len(plan.data.classes),
+        all_logits=any(objective.needs_all_logits for objective in _objectives(plan)),
+        top_k=plan.wishes.top_k,
+        temperatures=plan.wishes.temperatures,
+    )
+
+
 def manifest_of(plan: Plan, teacher: Teacher, pool: Samples) -> Manifest:
-    """Return what the answers of a plan's teacher belong to. Raises ObjectiveError for a temperature not listed."""
+    """Return what the answers of a plan's teacher belong to."""
     title = plan.teacher.model.title if plan.teacher else plan.black_box.title if plan.black_box else ""
-    return manifest_for(teacher, plan.views, pool.inputs.device.type, _form(plan, teacher), title)
+    return manifest_for(teacher, plan.views, pool.inputs.device.type, form_of_answers(plan), title)
 
 
 def place_of(plan: Plan, manifest: Manifest) -> Path | None:
     """Return the folder of the store: that of the recipe, else one in the cache; None where there is no cache."""
     if plan.wishes.path is not None:
-        if plan.teacher is not None and plan.teacher.per_seed and len(plan.seeds) > 1:
-            raise UserError(
-                f"knowledge.path names one folder, but {len(plan.seeds)} teachers are trained (teacher.per_seed); "
-                f"leave it out, and every teacher has a folder in the cache."
-            )
         return Path(expand(plan.wishes.path)).expanduser()
     root = cache_folder()
     return None if root is None else root / STORES / manifest.key
@@ -177,33 +206,13 @@ class _Desk:
 
 def _desk(plan: Plan, teacher: Teacher, pool: Samples, folder: Path, demand: Demand) -> _Desk:
     manifest = manifest_of(plan, teacher, pool)
-    if demand.views is None and plan.wishes.mode in ("memory", "stored"):
-        raise UserError(
-            f"knowledge.mode {plan.wishes.mode} keeps answers, but data.views: fresh never shows a view twice; give "
-            f"data.views a number."
-        )
     labeller = Labeller(teacher, pool, plan.views, manifest.form)
     return _Desk(plan, labeller, manifest, place_of(plan, manifest), folder / STORES / manifest.key, demand)
 
 
-def _form(plan: Plan, teacher: Teacher) -> Form:
-    objectives = [
-        stage.objective for one in [variant.plan for variant in plan.variants] or [plan] for stage in one.stages
-    ]
-    form = form_for(
-        teacher.classes,
-        all_logits=any(objective.needs_all_logits for objective in objectives),
-        top_k=plan.wishes.top_k,
-        temperatures=plan.wishes.temperatures,
-    )
-    asked = {one for objective in objectives for one in objective.temperatures}
-    if isinstance(form, Top) and (unlisted := sorted(asked - set(form.temperatures))):
-        listed = ", ".join(f"{one:g}" for one in form.temperatures)
-        raise ObjectiveError(
-            f"soft_labels has the temperature {unlisted[0]:g}, but of the teacher's {teacher.classes:,} classes the "
-            f"top {form.k} are kept, the others summed at {listed}; add {unlisted[0]:g} to knowledge.temperatures."
-        )
-    return form
+def _objectives(plan: Plan) -> list[Objective]:
+    points = [variant.plan for variant in plan.variants] or [plan]
+    return [stage.objective for one in points for stage in one.stages]
 
 
 def _free(place: Path | None) -> int | None:

@@ -23,6 +23,7 @@ from limbeck.run.chains import BySeed, folder_of, steps_by_fit
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
+from limbeck.run.knowledge import check_wishes
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import kind_of, ship
@@ -58,6 +59,7 @@ def run(
     watcher = watcher or Silent()
     for variant in points_of(plan):
         rehearse(variant.plan)
+    check_wishes(plan)
     with open_folder(plan, out=out, resume=resume, force=force) as folder:
         if (folder / REPORT).is_file():
             return folder
