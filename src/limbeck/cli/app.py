@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from limbeck.cli.knowledge import knowledge, label
 from limbeck.cli.stop import INTERRUPTED, Stopped, sentence, stoppable
 from limbeck.errors import LimbeckError, RecipeError, UserError
 
@@ -190,6 +191,10 @@ def init(
         raise UserError(f"--label is for tables, but {place} is neither a CSV file nor a folder with train.csv.")
     else:
         print(write_recipe(place, out, force))
+
+
+app.command(epilog="Example: limbeck label photos.yaml && limbeck run photos.yaml")(label)
+app.add_typer(knowledge, name="knowledge")
 
 
 @app.command(epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json")

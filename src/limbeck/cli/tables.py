@@ -108,6 +108,26 @@ def listing_table(rows: list[dict[str, str]]) -> Table:
     return table
 
 
+def stores_table(stores: Sequence[Mapping[str, Any]]) -> Narrowing:
+    """Return the knowledge stores of this machine."""
+    rows = []
+    for one in stores:
+        counts = [str(one["classes"]), one["kept"], f"{one['rows']:,}", f"{one['bytes']:,}"]
+        rows.append([one["name"], one["teacher"], *counts, ", ".join(one["augment"]) or "-", one["last_use"][:10]])
+    columns = ("store", "teacher", "classes", "kept", "rows", "bytes", "views by", "last use")
+    return Narrowing(columns, rows, spare=("kept", "classes", "views by", "last use"))
+
+
+def verified_table(found: Mapping[str, tuple[Mapping[str, Any], bool]]) -> Narrowing:
+    """Return what was found in knowledge stores."""
+    rows = []
+    for folder, (one, sound) in found.items():
+        counts = ["-" if one[key] is None else f"{one[key]:,}" for key in ("rows", "repeated", "missing", "wrong")]
+        rows.append([folder.rpartition("/")[2], *counts, f"{len(one['broken']):,}", "sound" if sound else "NOT SOUND"])
+    columns = ("store", "rows", "repeated", "missing", "wrong", "broken files", "")
+    return Narrowing(columns, rows, spare=("repeated",))
+
+
 def findings_table(findings: list[dict[str, str]]) -> Table:
     """Return what preflight found, the worst first."""
     colours = {"fault": "bold red", "warning": "yellow", "note": "dim"}

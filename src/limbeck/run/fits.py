@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,13 @@ from torch import Tensor
 
 from limbeck.data.samples import Samples
 from limbeck.files import reporting_disk_errors
-from limbeck.knowledge.memory import remember
+from limbeck.knowledge.ledger import Ledger, open_ledger
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
+from limbeck.run.knowledge import LEDGER, hear
 from limbeck.run.plan import ModelPlan, Plan, StagePlan
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
@@ -43,7 +44,8 @@ OWN = ("teacher", STUDENT)  # never taken from the cache
 class Workshop:
     """What all fits of a run share.
 
-    pool: the training pool on the device; metrics: the file that epochs are noted in.
+    pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
+    asked.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class Workshop:
     device: torch.device
     pool: Samples
     metrics: Path
+    ledger: Ledger = field(default_factory=Ledger)
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -116,15 +119,19 @@ class Workshop:
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
     def teacher(self, trained: Trained | None) -> Teacher | None:
-        """Return the trained teacher, or the black box, as one that answers, from memory where its views are known."""
-        if self.plan.black_box is not None:
-            return remember(self.plan.black_box.open(self.pool, self.plan.data.train), self.pool, self.plan.views)
-        if trained is None:
+        """Return the trained teacher, or the black box, as the fits hear it: `limbeck.run.knowledge`."""
+        live = self.live_teacher(trained)
+        if live is None:
             return None
-        model = copy.deepcopy(trained.model).to(self.device)
         plan = self.plan
         tables = len(plan.seeds) if plan.teacher and plan.teacher.per_seed else 1
-        return remember(ModuleTeacher(model), self.pool, plan.views, tables=tables)
+        return hear(plan, live, self.pool, self.folder, self.ledger, self.watcher, tables)
+
+    def live_teacher(self, trained: Trained | None) -> Teacher | None:
+        """Return the trained teacher, or the black box, as one that is asked."""
+        if self.plan.black_box is not None:
+            return self.plan.black_box.open(self.pool, self.plan.data.train)
+        return None if trained is None else ModuleTeacher(copy.deepcopy(trained.model).to(self.device))
 
     def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
         """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""
@@ -166,7 +173,8 @@ class Workshop:
 
 def open_workshop(plan: Plan, folder: Path, watcher: Watcher, device: torch.device) -> Workshop:
     """Return the workshop of a run, with the training pool where training takes place."""
-    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS)
+    ledger = open_ledger(folder / LEDGER)
+    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger)
 
 
 def objective_of(stage: StagePlan, role: str) -> Objective:

@@ -74,7 +74,8 @@ class Progress:
     """Where a fit is; everything here is JSON and goes into the checkpoint.
 
     best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
-    loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed.
+    loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed;
+    asked: samples that a live teacher answered for.
     """
 
     step: int = 0
@@ -87,6 +88,7 @@ class Progress:
     sums: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     precision: Precision = "fp32"
+    asked: int = 0
 
 
 def fit(
@@ -130,7 +132,7 @@ def fit(
         ways = (Tensor.backward, optimizer) if alone else (accelerator.backward, wrapped)
         take = Step(partial(arithmetic.forward, prepared), objective, *ways)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
-        started, saved = time.monotonic() - progress.seconds, time.monotonic()
+        started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
         last = min(budget.steps, budget.stop_at or budget.steps)
         sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
         model.train()
@@ -141,6 +143,7 @@ def fit(
             taught = [(batch, teacher(batch) if teacher is not None else Knowledge()) for batch in batches]
             sums += take(taught, learning_rate(settings, step, budget.steps))
             progress.step, progress.seconds = step + 1, time.monotonic() - started
+            progress.asked = before + _asked(teacher)
             if progress.step % budget.per_epoch == 0 or progress.step == last:
                 means = sums / (step % budget.per_epoch + 1)
                 if _end_epoch(course, progress, means):
@@ -254,6 +257,11 @@ def _batches(lesson: Lesson, order: Order, step: int, settings: Settings) -> lis
         )
         for part in (slice(int(one[0]), int(one[-1]) + 1) for one in parts)
     ]
+
+
+def _asked(teacher: Teacher | None) -> int:
+    """Return how many samples a live teacher answered for so far; who recalls counts by itself."""
+    return 0 if teacher is None or teacher.recalls else teacher.asked
 
 
 def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
