@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from limbeck.cli.rank import complaint, launched_rank
 from limbeck.cli.stop import INTERRUPTED, Stopped, sentence, stoppable
 from limbeck.errors import LimbeckError, RecipeError, UserError
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     epilog="Start with: limbeck demo",
     rich_markup_mode="rich",
 )
-console = Console(stderr=True)
+console = Console(stderr=True, quiet=launched_rank() != 0)
 UsageError: Any = typer.BadParameter.__base__  # of every mistake in the arguments; typer gives it no public name
 
 Out = Annotated[Path | None, typer.Option(help="The run folder; otherwise runs/NAME, runs/NAME-2, ...")]
@@ -41,6 +42,10 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing run fo
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Import the package.module:Class that the recipe names.")]
+Track = Annotated[
+    bool,
+    typer.Option("--track", help="Insist on TensorBoard files; where the extra is installed, they are written anyway."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")
@@ -54,7 +59,8 @@ def main() -> None:
     try:
         code = app(prog_name="limbeck", standalone_mode=False)
     except LimbeckError as error:
-        _complain(_told(error))
+        if (message := complaint(error, _told(error))) is not None:
+            _complain(message)
         code = error.exit_code
     except Stopped as stop:
         _say_stopped(stop.command)
@@ -89,7 +95,8 @@ def _told(error: LimbeckError) -> str:
 
 
 def _complain(message: str) -> None:
-    console.print(f"[bold red]Error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
+    loud = Console(stderr=True)
+    loud.print(f"[bold red]Error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def _name_of(error: Any) -> str:
@@ -132,11 +139,16 @@ def run(
     force: Force = False,
     device: Device = "auto",
     trust: Trust = False,
+    track: Track = False,
     as_json: Json = False,
 ) -> None:
     """Train, compare with fair controls, export and report; the last line is the report's path."""
     from limbeck.recipe.load import load_recipe
 
+    if track:
+        from limbeck.run.board import require_board
+
+        require_board()
     _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json, is_demo=False, trust=trust)
 
 
@@ -328,6 +340,8 @@ def _run(
         plan = plan_from_recipe(recipe, trust=trust)
         with Bars(console) as bars:
             folder = carry_out(plan, out=out, resume=resume, force=force, device=chosen, watcher=bars)
+    if launched_rank() != 0:
+        return
     found = read_report(folder)
     if as_json:
         print(json.dumps(found))

@@ -23,13 +23,14 @@ from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
+from limbeck.run.board import BOARD, boards
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.plan import ModelPlan, Plan, StagePlan
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.seen import copy_seen, save_seen
-from limbeck.train.loop import Budget, Lesson, Progress, predict
+from limbeck.train.loop import Budget, Lesson, Observer, Progress, predict
 from limbeck.train.settings import Settings
 from limbeck.types import Record
 
@@ -133,7 +134,12 @@ class Workshop:
         return budget if student is None else Budget(budget.steps, budget.per_epoch, student.progress.step)
 
     def _carry_out(self, job: Job, folder: Path) -> Trained:
-        trained = job.carry_out(folder, self.device, [self.watcher.record, self.log], job.name not in OWN)
+        run = self.metrics.parent
+        with boards(run / BOARD / folder.relative_to(run)) as found:
+            observers: list[Observer] = [self.watcher.record, self.log, *found]
+            trained = job.carry_out(folder, self.device, observers, job.name not in OWN)
+            for board in found:
+                board.catch_up(trained.progress)
         self.watcher.done(job.name, trained.progress.step)
         return trained
 

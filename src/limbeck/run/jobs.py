@@ -25,6 +25,7 @@ from limbeck.objectives.objective import Objective
 from limbeck.run import cache
 from limbeck.run.plan import ModelPlan
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
 from limbeck.train.settings import Settings
 
@@ -69,12 +70,16 @@ class Job:
         Limbeck's own terms, since the code of a user's own class may change unseen.
         """
         known = self.made.architecture is not None and not self.objective.has_own_terms
-        key = self.fingerprint(device) if shared and known else None
-        if not (folder / FIT).is_file() and not (key is not None and self._fetch(key, folder)):
+        key = self.fingerprint(device) if shared and known and ranks.is_first() else None
+        if not (folder / FIT).is_file() and key is not None:
+            self._fetch(key, folder)
+        ranks.mirror(folder, (CHECKPOINT, FIT))
+        if not (folder / FIT).is_file():
             self._train(folder, device, observers)
             if key is not None:
                 cache.keep(key, folder, (WEIGHTS, CARD, FIT))
         delete(folder / CHECKPOINT)
+        ranks.mirror(folder, (WEIGHTS, CARD, FIT))
         return self._read(folder)
 
     def fingerprint(self, device: torch.device) -> str:
@@ -83,7 +88,7 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [_code(), torch.__version__, device.type, torch.get_num_threads()],
+            [_code(), torch.__version__, device.type, torch.get_num_threads(), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
@@ -104,18 +109,17 @@ class Job:
         found = {**description, "progress": asdict(progress), "temperature": temperature, "from_cache": False}
         write_text(folder / FIT, json.dumps(found))
 
-    def _fetch(self, key: str, folder: Path) -> bool:
+    def _fetch(self, key: str, folder: Path) -> None:
         """Take the fit from the cache, if it is there; its record then says that it came from there."""
         text = cache.fetch(key, folder)
         if text is None or not self._is_whole(folder):
-            return False
+            return
         try:
             record = json.loads(text)
             Progress(**record["progress"])
         except (ValueError, TypeError, KeyError):
-            return False
+            return
         write_text(folder / FIT, json.dumps({**record, "from_cache": True}))
-        return True
 
     def _is_whole(self, folder: Path) -> bool:
         """Whether the weights of a folder are those of its card; a damaged cache entry is trained again."""

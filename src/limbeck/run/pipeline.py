@@ -40,6 +40,7 @@ from limbeck.run.sweep import (
 )
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 
 
 def run(
@@ -53,15 +54,19 @@ def run(
 ) -> Path:
     """Carry out a plan and return its folder. Raises UserError before anything is written, Failure after.
 
-    out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one.
+    out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one. Of several
+    processes all train and the first alone evaluates and writes; for the others the folder that is returned is gone.
     """
-    watcher = watcher or Silent()
+    device = device or torch.device("cpu")
+    ranks.join(device)
+    watcher = watcher if watcher is not None and ranks.is_first() else Silent()
     for variant in points_of(plan):
         rehearse(variant.plan)
-    with open_folder(plan, out=out, resume=resume, force=force) as folder:
-        if (folder / REPORT).is_file():
+    place = open_folder(plan, out=out, resume=resume, force=force) if ranks.is_first() else ranks.scratch()
+    with place as folder:
+        if ranks.agree((folder / REPORT).is_file()):
             return folder
-        workshop = open_workshop(plan, folder, watcher, device or torch.device("cpu"))
+        workshop = open_workshop(plan, folder, watcher, device)
         watcher.expect(*expected_steps(plan))
         watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
         teachers = _train_teachers(workshop)
@@ -69,6 +74,8 @@ def run(
         speaking = _speaking(workshop, teachers)
         trained = train_points(workshop, speaking)
         _check_untouched(speaking)
+        if not ranks.is_first():
+            return folder
         watcher.say("Asking every model about the test samples")
         evaluated = time.monotonic()
         points = judge_points(trained, teachers)
