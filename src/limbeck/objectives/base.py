@@ -45,6 +45,10 @@ class Term(nn.Module, ABC):
     def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:
         """Build what depends on shapes, before the optimizer exists. Most terms need nothing."""
 
+    def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
+        """Return how many rows the loss is a mean over, so that parts of a batch can be put together."""
+        return len(batch.inputs)
+
     @abstractmethod
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""

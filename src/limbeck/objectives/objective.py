@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 import limbeck.objectives
@@ -67,12 +68,24 @@ class Objective(nn.Module):
         for number in range(len(self.weights)):
             self._term(number).prepare(student, teacher, context)
 
-    def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its parts; the parts are detached, unweighted scalars."""
+    def counted(self, teacher: Knowledge, batch: Batch) -> Tensor:
+        """Return over how many rows each term is a mean, float32 [terms]."""
+        counts = [self._term(number).counted(teacher, batch) for number in range(len(self.weights))]
+        return torch.stack([torch.as_tensor(count, device=batch.inputs.device).float() for count in counts])
+
+    def forward(
+        self, student: Outputs, teacher: Knowledge, batch: Batch, shares: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts; the parts are detached, unweighted scalars.
+
+        shares: [terms], 0..1, what this batch counts for each term where it is a part of a larger one; sums over the
+        parts of a batch are then the figures of the whole.
+        """
         loss: Tensor | None = None
         parts = {}
-        for weight, term, name in zip(self.weights, self.terms, self.names, strict=True):
+        for number, (weight, term, name) in enumerate(zip(self.weights, self.terms, self.names, strict=True)):
             value = term(student, teacher, batch)
+            value = value if shares is None else value * shares[number]
             loss = weight * value if loss is None else loss + weight * value
             parts[name] = value.detach()
         assert loss is not None  # the constructor asks for one term at least

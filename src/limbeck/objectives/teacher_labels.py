@@ -14,6 +14,10 @@ class TeacherLabels(Term):
 
     needs = frozenset({"labels"})
 
+    def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
+        """Return how many rows the teacher names a class for."""
+        return (top_class(teacher) >= 0).sum()
+
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         return cross_entropy(student.logits, top_class(teacher))

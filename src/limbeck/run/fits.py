@@ -26,6 +26,7 @@ from limbeck.objectives.objective import Objective
 from limbeck.run.board import BOARD, boards
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.plan import ModelPlan, Plan, StagePlan
+from limbeck.run.profile import Profile, phases_of
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
@@ -44,7 +45,8 @@ OWN = ("teacher", STUDENT)  # never taken from the cache
 class Workshop:
     """What all fits of a run share.
 
-    pool: the training pool on the device; metrics: the file that epochs are noted in.
+    pool: the training pool on the device; metrics: the file that epochs are noted in; profile: measures where the time
+    goes, if anybody asked.
     """
 
     plan: Plan
@@ -53,6 +55,7 @@ class Workshop:
     device: torch.device
     pool: Samples
     metrics: Path
+    profile: Profile | None = None
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -135,9 +138,10 @@ class Workshop:
 
     def _carry_out(self, job: Job, folder: Path) -> Trained:
         run = self.metrics.parent
-        with boards(run / BOARD / folder.relative_to(run)) as found:
+        profiled = phases_of(self.profile, job.name, job.budget.steps, run)
+        with boards(run / BOARD / folder.relative_to(run)) as found, profiled as phases:
             observers: list[Observer] = [self.watcher.record, self.log, *found]
-            trained = job.carry_out(folder, self.device, observers, job.name not in OWN)
+            trained = job.carry_out(folder, self.device, observers, job.name not in OWN, phases)
             for board in found:
                 board.catch_up(trained.progress)
         self.watcher.done(job.name, trained.progress.step)
@@ -170,9 +174,11 @@ class Workshop:
         return rows[labels[rows] >= 0]
 
 
-def open_workshop(plan: Plan, folder: Path, watcher: Watcher, device: torch.device) -> Workshop:
+def open_workshop(
+    plan: Plan, folder: Path, watcher: Watcher, device: torch.device, profile: Profile | None = None
+) -> Workshop:
     """Return the workshop of a run, with the training pool where training takes place."""
-    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS)
+    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, profile)
 
 
 def objective_of(stage: StagePlan, role: str) -> Objective:

@@ -27,6 +27,7 @@ from limbeck.run.plan import ModelPlan
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
+from limbeck.train.phases import Phases
 from limbeck.train.settings import Settings
 
 FIT = cache.RECORD
@@ -63,11 +64,13 @@ class Job:
     data: Data
     teacher: Teacher | None = None
 
-    def carry_out(self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool) -> Trained:
+    def carry_out(
+        self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool, phases: Phases
+    ) -> Trained:
         """Return the finished fit of a folder, trained if need be.
 
         shared: whether the fit may come from the cache and is kept there; only for architectures of the zoo and
-        Limbeck's own terms, since the code of a user's own class may change unseen.
+        Limbeck's own terms, since the code of a user's own class may change unseen. phases: measures the training.
         """
         known = self.made.architecture is not None and not self.objective.has_own_terms
         key = self.fingerprint(device) if shared and known and ranks.is_first() else None
@@ -75,7 +78,7 @@ class Job:
             self._fetch(key, folder)
         ranks.mirror(folder, (CHECKPOINT, FIT))
         if not (folder / FIT).is_file():
-            self._train(folder, device, observers)
+            self._train(folder, device, observers, phases)
             if key is not None:
                 cache.keep(key, folder, (WEIGHTS, CARD, FIT))
         delete(folder / CHECKPOINT)
@@ -97,10 +100,11 @@ class Job:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer]) -> None:
+    def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
         progress = fit(
             self.model, self.objective, self.lesson, self.settings, self.budget, teacher=self.teacher,
             seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT, observers=observers,
+            phases=phases,
         )  # fmt: skip
         self.model.cpu()
         temperature = validation_temperature(self.model, self.lesson, self.data)

@@ -24,6 +24,7 @@ from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.plan import Plan
+from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import kind_of, ship
 from limbeck.run.surroundings import environment, peak_memory_mib
@@ -51,11 +52,13 @@ def run(
     force: bool = False,
     device: torch.device | None = None,
     watcher: Watcher | None = None,
+    profile: Profile | None = None,
 ) -> Path:
     """Carry out a plan and return its folder. Raises UserError before anything is written, Failure after.
 
     out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one. Of several
     processes all train and the first alone evaluates and writes; for the others the folder that is returned is gone.
+    profile: measures where the time goes, and writes that into the folder.
     """
     device = device or torch.device("cpu")
     ranks.join(device)
@@ -66,7 +69,7 @@ def run(
     with place as folder:
         if ranks.agree((folder / REPORT).is_file()):
             return folder
-        workshop = open_workshop(plan, folder, watcher, device)
+        workshop = open_workshop(plan, folder, watcher, device, profile)
         watcher.expect(*expected_steps(plan))
         watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
         teachers = _train_teachers(workshop)
@@ -78,17 +81,22 @@ def run(
             return folder
         watcher.say("Asking every model about the test samples")
         evaluated = time.monotonic()
-        points = judge_points(trained, teachers)
-        chosen = choose(points)
-        models = describe_models(chosen.plan, chosen.findings)
+        with measuring(profile, "evaluation"):
+            points = judge_points(trained, teachers)
+            chosen = choose(points)
+            models = describe_models(chosen.plan, chosen.findings)
         seconds = {"evaluation": time.monotonic() - evaluated}
         _publish(folder, chosen, teachers)
         watcher.say("Exporting the student" if plan.onnx else "Writing the report")
         exported = time.monotonic()
-        export = _export(folder, points, chosen) if plan.onnx else None
+        with measuring(profile, "export"):
+            export = _export(folder, points, chosen) if plan.onnx else None
         seconds |= {"export": time.monotonic() - exported}
-        report = _report(plan, workshop, points, chosen, models, export, _cost(points, seconds))
-        _write(folder, report, points, chosen)
+        with measuring(profile, "report"):
+            report = _report(plan, workshop, points, chosen, models, export, _cost(points, seconds))
+            _write(folder, report, points, chosen)
+        if profile is not None:
+            profile.write(folder)
     return folder
 
 

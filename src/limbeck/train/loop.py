@@ -23,8 +23,10 @@ from limbeck.models.adapt import Adapted
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.order import Order
+from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
 from limbeck.train.threads import SMALL_STEP, fitting_threads, multiply_adds
 from limbeck.types import Batch, Knowledge, Record
@@ -97,12 +99,14 @@ def fit(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     observers: Sequence[Observer] = (),
+    phases: Phases = UNMEASURED,
 ) -> Progress:
     """Train a model in place and leave it with its best weights, by accuracy on the validation rows.
 
     Ties, and differences of a single validation row, go to the later epoch; without validation rows the last epoch is
     kept. checkpoint: a file that is written every few seconds and from which an interrupted fit goes on to the same
-    result (on a CPU). Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError
+    result (on a CPU). phases: measures where the time goes. Of several processes (`limbeck.train.ranks`) each takes a
+    slice of every batch, and all end with the same weights. Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError
     when the loss is not finite.
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
@@ -125,23 +129,34 @@ def fit(
         for step in range(progress.step, last):
             if _out_of_patience(progress, settings):
                 break
-            batch = _batch(lesson, order, step, settings.batch_size)
-            knowledge = teacher(batch) if teacher is not None else Knowledge()
-            loss, parts = objective(prepared(batch.inputs), knowledge, batch)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, budget.steps)
-            optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
-            optimizer.step()
+            ranks.seed_step(seed, step)
+            with phases("data"):
+                batch = _batch(lesson, order, step, settings.batch_size)
+            with phases("teacher's answers"):
+                knowledge = teacher(batch) if teacher is not None else Knowledge()
+            with phases("forward"):
+                shares = ranks.shares(objective.counted(knowledge, batch))
+                loss, parts = objective(prepared(batch.inputs), knowledge, batch, shares)
+            with phases("backward"):
+                optimizer.zero_grad(set_to_none=True)
+                accelerator.backward(loss * ranks.world())
+                ranks.average_gradients(objective)
+            with phases("optimizer"):
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, step, budget.steps)
+                optimizer.step()
             sums += torch.stack([loss.detach(), *parts.values()])
+            phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             if progress.step % budget.per_epoch == 0 or progress.step == last:
-                means = sums / (step % budget.per_epoch + 1)
-                if _end_epoch(course, progress, means):
+                means = ranks.total(sums) / (step % budget.per_epoch + 1)
+                with phases("validation"):
+                    is_best = _end_epoch(course, progress, means)
+                if is_best:
                     best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
                 sums.zero_()
                 model.train()
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if checkpoint is not None and ranks.is_first() and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 progress.sums = sums.tolist()
                 save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
                 saved = time.monotonic()
@@ -172,6 +187,16 @@ def accuracy(model: Adapted, samples: Samples, rows: Tensor, labels: Tensor) -> 
         return None
     hits = predict(model, samples, rows).argmax(1) == labels.cpu()[rows.cpu()]
     return float(hits.double().mean())
+
+
+def _validate(model: Adapted, lesson: Lesson) -> float | None:
+    """Return the accuracy on the validation rows, of which every process asks about a slice."""
+    if ranks.world() == 1 or len(lesson.validation) == 0:
+        return accuracy(model, lesson.samples, lesson.validation, lesson.labels)
+    ranks.share_buffers(model)
+    rows = ranks.slice_of(lesson.validation)
+    share = accuracy(model, lesson.samples, rows, lesson.labels) or 0.0
+    return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
 
 
 def _accelerator(device: torch.device) -> Accelerator:
@@ -229,7 +254,7 @@ def _prepare(
 
 
 def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:
-    rows, showing = order.batch(step, size)
+    rows, showing = (ranks.slice_of(values) for values in order.batch(step, size))
     device = lesson.samples.inputs.device
     rows = rows.to(device)
     view = None if lesson.views is None else lesson.views.number(showing).to(device)
@@ -253,7 +278,7 @@ def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
         step=progress.step,
         loss=loss,
         parts=named,
-        accuracy=accuracy(course.model, lesson.samples, lesson.validation, lesson.labels),
+        accuracy=_validate(course.model, lesson),
         lr=learning_rate(course.settings, progress.step - 1, budget.steps),
         seconds=progress.seconds,
     )

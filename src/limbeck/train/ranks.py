@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from accelerate.utils import InitProcessGroupKwargs
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from limbeck.files import delete, write_bytes
 
@@ -60,6 +61,38 @@ def total(values: Tensor) -> Tensor:
     values = values.to(_wire(), copy=True)
     distributed.all_reduce(values)
     return values
+
+
+def shares(counts: Tensor) -> Tensor | None:
+    """Return what this rank's slice counts for each term, 0..1; None where it is the whole batch.
+
+    counts: [terms], over how many rows of the slice each term is a mean. A term without any row anywhere is 0 on all.
+    """
+    return None if world() == 1 else counts / total(counts).clamp_min(1)
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Average the gradients of a module over the ranks; for those that no wrapper of Accelerate's averages."""
+    if world() > 1:
+        for parameter in module.parameters():
+            if parameter.grad is not None:
+                parameter.grad.copy_(total(parameter.grad) / world())
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every rank the first one's buffers: statistics of batch norm, which each gathers from its own slices."""
+    if world() > 1:
+        for buffer in module.buffers():
+            distributed.broadcast(buffer, 0)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Draw a step's random numbers anew: other ones on each rank, and the same when a fit is resumed.
+
+    With one process nothing happens, and the numbers of a fit are one stream.
+    """
+    if world() > 1:
+        torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{step}/{rank()}".encode()).digest()[:7]))
 
 
 def agree(said: bool) -> bool:
