@@ -216,7 +216,7 @@ def evaluate(
     from limbeck.cli.tables import metrics_table
     from limbeck.run.evaluation import evaluate as measure
 
-    found = measure(place, data)
+    found = measure(place, data, tell=lambda text: console.print(escape(text), highlight=False))
     _print(found, as_json, metrics_table)
 
 
@@ -274,7 +274,7 @@ def report(
 ) -> None:
     """Render the pages of finished runs again, and print their figures side by side."""
     from limbeck.cli.tables import runs_table
-    from limbeck.report.comparison import differences
+    from limbeck.report.comparison import differences, doubts
     from limbeck.run.compare import write_comparison
     from limbeck.run.measured import add_measurements
     from limbeck.run.pipeline import write_pages
@@ -290,7 +290,7 @@ def report(
     for folder, one in found.items():
         write_pages(Path(folder), one)
     _print(found, as_json, runs_table)
-    for text in differences(found) if len(found) > 1 else ():
+    for text in (*differences(found), *doubts(found)) if len(found) > 1 else ():
         console.print(escape(text), highlight=False)
     if bench:
         console.print(

@@ -23,6 +23,7 @@ from limbeck.run.chains import BySeed, folder_of, steps_by_fit
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
+from limbeck.run.jobs import FIT
 from limbeck.run.plan import Plan
 from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
@@ -70,6 +71,8 @@ def run(
         if ranks.agree((folder / REPORT).is_file()):
             return folder
         workshop = open_workshop(plan, folder, watcher, device, profile)
+        if resume and (finished := len(list(folder.rglob(FIT)))):
+            watcher.say(f"Going on after {finished} finished fit{'s' if finished > 1 else ''}")
         watcher.expect(*expected_steps(plan))
         watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
         teachers = _train_teachers(workshop)
