@@ -40,6 +40,7 @@ from limbeck.run.sweep import (
     train_points,
     trained_plans,
 )
+from limbeck.run.together import divide
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
@@ -63,11 +64,12 @@ def run(
     """
     device = device or torch.device("cpu")
     ranks.join(device)
+    plan = divide(plan)
     watcher = watcher if watcher is not None and ranks.is_first() else Silent()
     for variant in points_of(plan):
         rehearse(variant.plan)
     place = open_folder(plan, out=out, resume=resume, force=force) if ranks.is_first() else ranks.scratch()
-    with place as folder:
+    with place as folder, ranks.missing():
         if ranks.agree((folder / REPORT).is_file()):
             return folder
         workshop = open_workshop(plan, folder, watcher, device, profile)

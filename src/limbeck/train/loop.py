@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.data.samples import Samples
 from limbeck.data.views import Views
@@ -106,8 +106,8 @@ def fit(
     Ties, and differences of a single validation row, go to the later epoch; without validation rows the last epoch is
     kept. checkpoint: a file that is written every few seconds and from which an interrupted fit goes on to the same
     result (on a CPU). phases: measures where the time goes. Of several processes (`limbeck.train.ranks`) each takes a
-    slice of every batch, and all end with the same weights. Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError
-    when the loss is not finite.
+    slice of every batch, and all end with the same weights. Raises ObjectiveError before the first step when the
+    teacher cannot serve a term, TrainingError when the loss is not finite.
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
     accelerator = _accelerator(device or torch.device("cpu"))
@@ -134,18 +134,12 @@ def fit(
                 batch = _batch(lesson, order, step, settings.batch_size)
             with phases("teacher's answers"):
                 knowledge = teacher(batch) if teacher is not None else Knowledge()
-            with phases("forward"):
-                shares = ranks.shares(objective.counted(knowledge, batch))
-                loss, parts = objective(prepared(batch.inputs), knowledge, batch, shares)
-            with phases("backward"):
-                optimizer.zero_grad(set_to_none=True)
-                accelerator.backward(loss * ranks.world())
-                ranks.average_gradients(objective)
+            optimizer.zero_grad(set_to_none=True)
+            sums += _backward(accelerator, prepared, objective, batch, knowledge, phases)
             with phases("optimizer"):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(settings, step, budget.steps)
                 optimizer.step()
-            sums += torch.stack([loss.detach(), *parts.values()])
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             if progress.step % budget.per_epoch == 0 or progress.step == last:
@@ -164,6 +158,27 @@ def fit(
     model.net.load_state_dict(best)
     model.eval()
     return progress
+
+
+def _backward(
+    accelerator: Accelerator,
+    model: nn.Module,
+    objective: Objective,
+    batch: Batch,
+    knowledge: Knowledge,
+    phases: Phases,
+) -> Tensor:
+    """Compute the gradients of a step; return loss and parts [1 + terms], of this process's slice of the batch.
+
+    model: as Accelerate has wrapped it, which averages gradients over the processes.
+    """
+    with phases("forward"):
+        shares = ranks.shares(objective.counted(knowledge, batch))
+        loss, parts = objective(model(batch.inputs), knowledge, batch, shares)
+    with phases("backward"):
+        accelerator.backward(loss * ranks.world())
+        ranks.average_gradients(objective)
+    return torch.stack([loss.detach(), *parts.values()])
 
 
 @torch.no_grad()
