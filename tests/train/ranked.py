@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,10 @@ def objective() -> Objective:
     return Objective([*terms, (0.3, Projected())])
 
 
-def additive() -> dict[str, Any]:
-    """A fit that must not depend on how its batches are divided."""
-    model, terms = net(), objective()
-    progress = fit(model, terms, lesson(), SETTINGS, BUDGET, teacher=ModuleTeacher(net().eval()), seed=3)
+def additive(parts: int = 1) -> dict[str, Any]:
+    """A fit that must not depend on how its batches are divided; parts: that a process takes its slice in."""
+    model, terms, settings = net(), objective(), replace(SETTINGS, accumulate=parts)
+    progress = fit(model, terms, lesson(), settings, BUDGET, teacher=ModuleTeacher(net().eval()), seed=3)
     weights = {name: value.tolist() for name, value in {**model.state_dict(), **terms.state_dict()}.items()}
     history = [{**record, "seconds": None} for record in progress.history]
     return {"history": history, "best": progress.best_accuracy, "weights": weights}
@@ -108,7 +109,6 @@ def said() -> dict[str, Any]:
     return {
         "slice": ranks.slice_of(torch.arange(7)).tolist(),
         "total": ranks.total(torch.tensor([1.0 + mine, 2.0])).tolist(),
-        "shares": (ranks.shares(torch.tensor([3.0 + mine, 0.0])) if ranks.world() > 1 else torch.zeros(0)).tolist(),
         "agree": [ranks.agree(mine == 0), ranks.agree(mine == 1)],
         "from_first": [(ranks.from_first(one) or b"").decode() for one in (b"first" if mine == 0 else b"other", b"")],
         "nothing": ranks.from_first(None if mine == 0 else b"other"),
@@ -117,7 +117,7 @@ def said() -> dict[str, Any]:
 
 def main() -> None:
     ranks.join(torch.device("cpu"))
-    found = {"said": said(), "additive": additive(), "random": random()}
+    found = {"said": said(), "additive": additive(), "in_parts": additive(3), "random": random()}
     (Path(sys.argv[1]) / f"rank-{ranks.rank()}.json").write_text(json.dumps(found))
 
 

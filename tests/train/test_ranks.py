@@ -54,20 +54,22 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     return carry_out(tmp_path_factory.mktemp("together") / "out", 2)
 
 
-def test_losses_parts_and_accuracies_are_those_of_one_process(alone: Found, together: list[Found]) -> None:
+@pytest.mark.parametrize("how", ["additive", "in_parts"])
+def test_losses_parts_and_accuracies_are_those_of_one_process(how: str, alone: Found, together: list[Found]) -> None:
     """15 samples a step for two processes, some slices with fewer labels than others."""
     assert len(alone["additive"]["history"]) == 3
-    for mine, theirs in zip(alone["additive"]["history"], together[0]["additive"]["history"], strict=True):
+    for mine, theirs in zip(alone["additive"]["history"], together[0][how]["history"], strict=True):
         assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-5)
         assert theirs["parts"] == pytest.approx(mine["parts"], rel=1e-5)
         assert {**theirs, "loss": 0, "parts": 0} == {**mine, "loss": 0, "parts": 0}
-    assert together[0]["additive"]["best"] == alone["additive"]["best"]
+    assert together[0][how]["best"] == alone["additive"]["best"]
 
 
-def test_weights_are_those_of_one_process_a_terms_own_included(alone: Found, together: list[Found]) -> None:
+@pytest.mark.parametrize("how", ["additive", "in_parts"])
+def test_weights_are_those_of_one_process_a_terms_own_included(how: str, alone: Found, together: list[Found]) -> None:
     assert any("projection" in name for name in alone["additive"]["weights"])
     for name, value in alone["additive"]["weights"].items():
-        found = torch.tensor(together[0]["additive"]["weights"][name])
+        found = torch.tensor(together[0][how]["weights"][name])
         torch.testing.assert_close(found, torch.tensor(value), rtol=1e-4, atol=1e-6)
 
 
@@ -92,7 +94,6 @@ def test_what_they_tell_each_other(alone: Found, together: list[Found]) -> None:
     first, second = (one["said"] for one in together)
     assert (first["slice"], second["slice"]) == ([0, 1, 2, 3], [4, 5, 6])
     assert first["total"] == second["total"] == [3.0, 4.0]
-    assert (first["shares"], second["shares"]) == (pytest.approx([3 / 7, 0]), pytest.approx([4 / 7, 0]))
     for name, expected in (("agree", [True, False]), ("from_first", ["first", ""]), ("nothing", None)):
         assert first[name] == second[name] == expected
     assert alone["said"]["slice"] == list(range(7))
@@ -110,7 +111,6 @@ def test_one_process_is_left_as_it_is(tmp_path: Path) -> None:
     ranks.share_buffers(layer)
     ranks.mirror(tmp_path, ("file", "other"))
     assert (ranks.world(), ranks.rank(), ranks.is_first()) == (1, 0, True)
-    assert ranks.shares(torch.ones(2)) is None
     assert torch.equal(torch.get_rng_state(), before)
     assert (tmp_path / "file").read_text() == "kept" and not (tmp_path / "other").exists()
 

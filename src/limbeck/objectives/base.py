@@ -30,11 +30,13 @@ class Term(nn.Module, ABC):
     """One summand of the training loss.
 
     needs: what it asks of the teacher, a subset of {"logits", "probs", "labels"}; empty for a term that does
-    without one. unlabelled: whether samples without a label teach it anything.
+    without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch may be
+    taken in parts, each counting by the rows that the loss is a mean over; not where samples are related to each other.
     """
 
     needs: frozenset[str] = frozenset()
     unlabelled: ClassVar[bool] = True
+    additive: ClassVar[bool] = True
 
     def describe(self) -> str:
         """Return the recipe's name with its options, such as 'soft_labels(temperature=4.0)'."""

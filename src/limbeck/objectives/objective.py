@@ -48,6 +48,11 @@ class Objective(nn.Module):
         return any(self._term(number).unlabelled for number in range(len(self.weights)))
 
     @property
+    def not_additive(self) -> list[str]:
+        """The names of the terms for which a batch cannot be taken in parts."""
+        return [name for number, name in enumerate(self.names) if not self._term(number).additive]
+
+    @property
     def has_own_terms(self) -> bool:
         """Whether a term is a class of the user's own."""
         return any(type(term).__module__.partition(".")[0] != "limbeck" for term in self.terms)

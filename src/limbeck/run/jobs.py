@@ -20,10 +20,12 @@ from limbeck.errors import ModelError
 from limbeck.evaluate.calibration import fit_temperature
 from limbeck.files import delete, write_text
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import has_matrix_units
 from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
 from limbeck.run.plan import ModelPlan
+from limbeck.run.profile import timed
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
@@ -91,7 +93,7 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [_code(), torch.__version__, device.type, torch.get_num_threads(), ranks.world()],
+            [_code(), torch.__version__, device.type, torch.get_num_threads(), has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
@@ -102,7 +104,7 @@ class Job:
 
     def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
         progress = fit(
-            self.model, self.objective, self.lesson, self.settings, self.budget, teacher=self.teacher,
+            self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget, teacher=self.teacher,
             seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT, observers=observers,
             phases=phases,
         )  # fmt: skip

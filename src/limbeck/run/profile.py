@@ -9,15 +9,18 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from limbeck.data.views import Views
 from limbeck.files import reporting_disk_errors, write_text
 from limbeck.train import ranks
+from limbeck.train.loop import Lesson
 from limbeck.train.phases import Phases, Unmeasured
 
 PROFILE = "profile"
@@ -129,6 +132,26 @@ def phases_of(found: Profile | None, name: str, steps: int, folder: Path) -> Ite
         return
     with found.fit(name, steps, folder) as phases:
         yield phases
+
+
+class TimedViews(Views):
+    """Views whose making is measured."""
+
+    def __init__(self, views: Views, phases: Phases) -> None:
+        super().__init__(views.transforms, seed=views.seed, count=views.count)
+        self._phases = phases
+
+    def __call__(self, inputs: Tensor, keys: Tensor, view: Tensor) -> Tensor:
+        """Make the views of inputs, see `Views`."""
+        with self._phases("views"):
+            return super().__call__(inputs, keys, view)
+
+
+def timed(lesson: Lesson, phases: Phases) -> Lesson:
+    """Return a lesson whose views are measured, the lesson itself where it has none or nobody asked."""
+    if lesson.views is None or isinstance(phases, Unmeasured):
+        return lesson
+    return replace(lesson, views=TimedViews(lesson.views, phases))
 
 
 def measuring(found: Profile | None, phase: str) -> contextlib.AbstractContextManager[None]:

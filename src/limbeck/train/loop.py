@@ -8,18 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor
 
 from limbeck.data.samples import Samples
 from limbeck.data.views import Views
 from limbeck.errors import TrainingError
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import PLAIN, Arithmetic, Precision, choose
+from limbeck.models.work import multiply_adds
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
@@ -28,7 +31,8 @@ from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.order import Order
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
-from limbeck.train.threads import SMALL_STEP, fitting_threads, multiply_adds
+from limbeck.train.step import Step, check_accumulation
+from limbeck.train.threads import SMALL_STEP, fitting_threads
 from limbeck.types import Batch, Knowledge, Record
 
 CHECKPOINT_SECONDS = 5.0
@@ -72,7 +76,7 @@ class Progress:
     """Where a fit is; everything here is JSON and goes into the checkpoint.
 
     best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
-    loss and parts over the steps of an epoch that is not finished.
+    loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed.
     """
 
     step: int = 0
@@ -84,6 +88,7 @@ class Progress:
     seconds: float = 0.0
     sums: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    precision: Precision = "fp32"
 
 
 def fit(
@@ -110,36 +115,34 @@ def fit(
     teacher cannot serve a term, TrainingError when the loss is not finite.
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
+    check_accumulation(model, objective, settings.accumulate)
     accelerator = _accelerator(device or torch.device("cpu"))
     lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.inputs.device))
     torch.manual_seed(seed)
-    work = _prepare(model, objective, lesson, teacher, accelerator.device) * settings.batch_size
-    optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    modules = {"model": model.net, "objective": objective}
-    course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers)
-    order, progress, best = Order(lesson.rows, seed), Progress(), {}
-    if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
-        best, progress = found[0], Progress(**found[1])
-    started, saved = time.monotonic() - progress.seconds, time.monotonic()
-    last = min(budget.steps, budget.stop_at or budget.steps)
-    sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
-    model.train()
-    with fitting_threads(work, accelerator.device):
+    arithmetic, work = _prepare(model, objective, lesson, teacher, settings, accelerator.device)
+    order, progress, best = Order(lesson.rows, seed), Progress(precision=arithmetic.precision), {}
+    with fitting_threads(work, accelerator.device), arithmetic.laid_out(model.net):
+        optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
+        prepared, optimizer = accelerator.prepare(model, optimizer)
+        modules = {"model": model.net, "objective": objective}
+        if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
+            best, progress = found[0], Progress(**found[1])
+        arithmetic = replace(arithmetic, precision=progress.precision)
+        take = Step(partial(arithmetic.forward, prepared), objective, accelerator.backward, optimizer, phases)
+        course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
+        started, saved = time.monotonic() - progress.seconds, time.monotonic()
+        last = min(budget.steps, budget.stop_at or budget.steps)
+        sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
+        model.train()
         for step in range(progress.step, last):
             if _out_of_patience(progress, settings):
                 break
             ranks.seed_step(seed, step)
             with phases("data"):
-                batch = _batch(lesson, order, step, settings.batch_size)
+                batches = _batches(lesson, order, step, settings)
             with phases("teacher's answers"):
-                knowledge = teacher(batch) if teacher is not None else Knowledge()
-            optimizer.zero_grad(set_to_none=True)
-            sums += _backward(accelerator, prepared, objective, batch, knowledge, phases)
-            with phases("optimizer"):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(settings, step, budget.steps)
-                optimizer.step()
+                taught = [(batch, teacher(batch) if teacher is not None else Knowledge()) for batch in batches]
+            sums += take(taught, learning_rate(settings, step, budget.steps))
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             if progress.step % budget.per_epoch == 0 or progress.step == last:
@@ -160,58 +163,29 @@ def fit(
     return progress
 
 
-def _backward(
-    accelerator: Accelerator,
-    model: nn.Module,
-    objective: Objective,
-    batch: Batch,
-    knowledge: Knowledge,
-    phases: Phases,
-) -> Tensor:
-    """Compute the gradients of a step; return loss and parts [1 + terms], of this process's slice of the batch.
-
-    model: as Accelerate has wrapped it, which averages gradients over the processes.
-    """
-    with phases("forward"):
-        shares = ranks.shares(objective.counted(knowledge, batch))
-        loss, parts = objective(model(batch.inputs), knowledge, batch, shares)
-    with phases("backward"):
-        accelerator.backward(loss * ranks.world())
-        ranks.average_gradients(objective)
-    return torch.stack([loss.detach(), *parts.values()])
-
-
 @torch.no_grad()
-def predict(model: Adapted, samples: Samples, rows: Tensor | None = None) -> Tensor:
+def predict(model: Adapted, samples: Samples, rows: Tensor | None = None, arithmetic: Arithmetic = PLAIN) -> Tensor:
     """Return the logits [n, C] (float32, CPU) of untouched samples in evaluation mode; the mode is put back."""
     rows = torch.arange(len(samples)) if rows is None else rows
     training = model.training
     model.eval()
     device = next(model.parameters()).device
     chunks = [
-        model(samples.batch(part.to(samples.inputs.device)).inputs.to(device)).logits.float().cpu()
+        arithmetic.forward(model, samples.batch(part.to(samples.inputs.device)).inputs.to(device)).logits.float().cpu()
         for part in torch.split(rows, EVALUATION_BATCH)
     ]
     model.train(training)
     return torch.cat(chunks) if chunks else torch.zeros(0, model.classes)
 
 
-def accuracy(model: Adapted, samples: Samples, rows: Tensor, labels: Tensor) -> float | None:
+def accuracy(
+    model: Adapted, samples: Samples, rows: Tensor, labels: Tensor, arithmetic: Arithmetic = PLAIN
+) -> float | None:
     """Return the share of rows whose top class is their label; None when there are no rows."""
     if len(rows) == 0:
         return None
-    hits = predict(model, samples, rows).argmax(1) == labels.cpu()[rows.cpu()]
+    hits = predict(model, samples, rows, arithmetic).argmax(1) == labels.cpu()[rows.cpu()]
     return float(hits.double().mean())
-
-
-def _validate(model: Adapted, lesson: Lesson) -> float | None:
-    """Return the accuracy on the validation rows, of which every process asks about a slice."""
-    if ranks.world() == 1 or len(lesson.validation) == 0:
-        return accuracy(model, lesson.samples, lesson.validation, lesson.labels)
-    ranks.share_buffers(model)
-    rows = ranks.slice_of(lesson.validation)
-    share = accuracy(model, lesson.samples, rows, lesson.labels) or 0.0
-    return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
 
 
 def _accelerator(device: torch.device) -> Accelerator:
@@ -233,6 +207,7 @@ class _Course:
     settings: Settings
     budget: Budget
     observers: Sequence[Observer]
+    arithmetic: Arithmetic
 
 
 def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
@@ -249,11 +224,16 @@ def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
 
 
 def _prepare(
-    model: Adapted, objective: Objective, lesson: Lesson, teacher: Teacher | None, device: torch.device
-) -> int:
+    model: Adapted,
+    objective: Objective,
+    lesson: Lesson,
+    teacher: Teacher | None,
+    settings: Settings,
+    device: torch.device,
+) -> tuple[Arithmetic, int]:
     """Let the terms see the shapes of one small batch, without moving any state of the model.
 
-    Returns the multiply-adds that a step costs for each sample; a live teacher counts as very many.
+    Returns how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
     """
     model.to(device).eval()
     rows = lesson.rows[:2].to(lesson.samples.inputs.device)
@@ -263,22 +243,28 @@ def _prepare(
         knowledge = teacher(batch) if teacher is not None else Knowledge()
     objective.prepare(outputs, knowledge, Context(student=model, samples=len(lesson.samples)))
     objective.to(device)
-    if teacher is not None and not teacher.recalls:
-        return SMALL_STEP
-    return multiply_adds(model, batch.inputs)
+    work = multiply_adds(model, batch.inputs) * settings.batch_size
+    arithmetic = choose(settings.precision, model, batch.inputs, work)
+    return arithmetic, work if teacher is None or teacher.recalls else SMALL_STEP
 
 
-def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:
-    rows, showing = (ranks.slice_of(values) for values in order.batch(step, size))
-    device = lesson.samples.inputs.device
-    rows = rows.to(device)
-    view = None if lesson.views is None else lesson.views.number(showing).to(device)
-    return lesson.samples.batch(rows, view=view, views=lesson.views, labels=lesson.labels)
+def _batches(lesson: Lesson, order: Order, step: int, settings: Settings) -> list[Batch]:
+    """Return this process's slice of the batch of a step, in the parts that it is taken in: as many on each process."""
+    rows, showing = (ranks.slice_of(values) for values in order.batch(step, settings.batch_size))
+    device, views = lesson.samples.inputs.device, lesson.views
+    view = None if views is None else views.number(showing).to(device)
+    parts = torch.arange(len(rows)).tensor_split(min(settings.accumulate, settings.batch_size // ranks.world()))
+    return [
+        lesson.samples.batch(
+            rows[part].to(device), view=None if view is None else view[part], views=views, labels=lesson.labels
+        )
+        for part in (slice(int(one[0]), int(one[-1]) + 1) for one in parts)
+    ]
 
 
 def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
     loss, *parts = means.tolist()
-    named, lesson, budget = dict(zip(course.terms, parts, strict=True)), course.lesson, course.budget
+    named, budget = dict(zip(course.terms, parts, strict=True)), course.budget
     if not torch.isfinite(means).all():
         broken = [part for part, value in named.items() if value - value != 0] or ["the loss"]
         raise TrainingError(
@@ -293,10 +279,21 @@ def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
         step=progress.step,
         loss=loss,
         parts=named,
-        accuracy=_validate(course.model, lesson),
+        accuracy=_validate(course),
         lr=learning_rate(course.settings, progress.step - 1, budget.steps),
         seconds=progress.seconds,
     )
+
+
+def _validate(course: _Course) -> float | None:
+    """Return the accuracy on the validation rows, of which every process asks about a slice."""
+    model, lesson = course.model, course.lesson
+    if ranks.world() == 1 or len(lesson.validation) == 0:
+        return accuracy(model, lesson.samples, lesson.validation, lesson.labels, course.arithmetic)
+    ranks.share_buffers(model)
+    rows = ranks.slice_of(lesson.validation)
+    share = accuracy(model, lesson.samples, rows, lesson.labels, course.arithmetic) or 0.0
+    return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
 
 
 def _is_best(progress: Progress, value: float | None, count: int) -> bool:

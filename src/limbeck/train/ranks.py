@@ -64,14 +64,6 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
-def shares(counts: Tensor) -> Tensor | None:
-    """Return what this rank's slice counts for each term, 0..1; None where it is the whole batch.
-
-    counts: [terms], over how many rows of the slice each term is a mean. A term without any row anywhere is 0 on all.
-    """
-    return None if world() == 1 else counts / total(counts).clamp_min(1)
-
-
 def average_gradients(module: nn.Module) -> None:
     """Average the gradients of a module over the ranks; for those that no wrapper of Accelerate's averages."""
     if world() > 1:
