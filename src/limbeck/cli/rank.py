@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from limbeck.errors import LimbeckError, UserError
+from limbeck.errors import LimbeckError, LostError, UserError
 
 
 def launched_rank() -> int:
@@ -13,13 +13,14 @@ def launched_rank() -> int:
 
 
 def complaint(error: LimbeckError, message: str) -> str | None:
-    """Return what this rank says of an error; None where a rank of the same machine says the same.
+    """Return what this rank says of an error; None where another one says the same.
 
-    A user's mistake is met by every rank, but what a machine lacks by its own ranks alone.
+    A user's mistake is met by every rank, but what a machine lacks by its own ranks alone. A rank that ended is lost to
+    all others, the first included unless it is that one itself.
     """
     number = launched_rank()
     if number == 0:
         return message
-    if isinstance(error, UserError) and os.environ.get("LOCAL_RANK", "0") != "0":
+    if isinstance(error, LostError) or (isinstance(error, UserError) and os.environ.get("LOCAL_RANK", "0") != "0"):
         return None
     return f"Rank {number}: {message}"

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from limbeck.cli.rank import launched_rank
 from limbeck.errors import DiskError
 
 if TYPE_CHECKING:
@@ -36,12 +35,8 @@ class Stopped(Exception):
 def stoppable(recipe: Recipe, out: Path | None, *, demo: bool) -> Iterator[None]:
     """Turn what stops a run into Stopped, or into a DiskError that says how to go on.
 
-    out: the folder that was asked for, None for runs/NAME; demo: whether `limbeck demo` goes on with it. Of several
-    processes, those that are not the first have nothing to put in order and end at once.
+    out: the folder that was asked for, None for runs/NAME; demo: whether `limbeck demo` goes on with it.
     """
-    if launched_rank() != 0:
-        yield
-        return
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield

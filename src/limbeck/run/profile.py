@@ -69,9 +69,13 @@ class Profile:
         skipped = min(SKIPPED, steps // 4)
         shown = min(SHOWN, steps - skipped - WARMING)
         plan = schedule(wait=0, skip_first=skipped, warmup=WARMING, active=shown, repeat=1)
-        with profile(activities=self._activities(), schedule=plan, acc_events=True) as tracer:
-            yield Measured(self, group, tracer)
+        measured = Measured(self, group)
+        with profile(activities=self._activities(), schedule=plan, acc_events=True) as measured.tracer:
+            yield measured
+        if measured.steps < skipped + WARMING + shown:
+            return  # the fit was finished before
         with self.measure("profiler"):
+            tracer = measured.tracer
             self.operators[name] = _by_operator(tracer)
             with reporting_disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,18 +111,20 @@ class Profile:
 
 @dataclass
 class Measured:
-    """Measures the phases of one fit. tracer: what traces some of its steps, None where nothing does."""
+    """Measures the phases of one fit. tracer: what traces some of its steps, None where nothing does; steps: so far."""
 
     profile: Profile
     group: str
     tracer: Any = None
+    steps: int = 0
 
     def __call__(self, phase: str) -> contextlib.AbstractContextManager[None]:
         """Return a context whose time is added to the phase."""
         return self.profile.measure(phase, self.group)
 
     def step(self) -> None:
-        """Let the trace go on."""
+        """Count the step and let the trace go on."""
+        self.steps += 1
         if self.tracer is not None:
             with self.profile.measure("profiler"):
                 self.tracer.step()

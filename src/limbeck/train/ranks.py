@@ -21,7 +21,7 @@ from accelerate import PartialState
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, distributed, nn
 
-from limbeck.errors import Failure
+from limbeck.errors import LostError
 from limbeck.files import delete, write_bytes
 
 WAIT = timedelta(days=1)  # for one another: the first one may evaluate for hours
@@ -125,15 +125,15 @@ def mirror(folder: Path, names: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def missing() -> Iterator[None]:
-    """Turn the loss of another process into a Failure."""
+    """Turn the loss of another process into a LostError."""
     try:
         yield
     except RuntimeError as error:
         if world() == 1 or not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
             raise
-        raise Failure(
-            f"Rank {rank()} of {world()} lost another one, which ended before its time; its own message says why. "
-            f"Start all of them again with --resume."
+        raise LostError(
+            f"Another of the {world()} processes ended before its time; its own message, if any, says why. Start all of "
+            f"them again with --resume."
         ) from error
 
 
