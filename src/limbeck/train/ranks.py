@@ -132,8 +132,8 @@ def missing() -> Iterator[None]:
         if world() == 1 or not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
             raise
         raise LostError(
-            f"Another of the {world()} processes ended before its time; its own message, if any, says why. Start all of "
-            f"them again with --resume."
+            f"Another of the {world()} processes ended before its time; its own message, if any, says why. Start all "
+            f"of them again with --resume."
         ) from error
 
 
