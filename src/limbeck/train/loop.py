@@ -123,12 +123,14 @@ def fit(
     order, progress, best = Order(lesson.rows, seed), Progress(precision=arithmetic.precision), {}
     with fitting_threads(work, accelerator.device), arithmetic.laid_out(model.net):
         optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
-        prepared, optimizer = accelerator.prepare(model, optimizer)
+        prepared, wrapped = accelerator.prepare(model, optimizer)
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(arithmetic, precision=progress.precision)
-        take = Step(partial(arithmetic.forward, prepared), objective, accelerator.backward, optimizer, phases)
+        alone = ranks.world() == 1  # then Accelerate's wrappers do nothing, at half the cost of a small step
+        ways = (Tensor.backward, optimizer) if alone else (accelerator.backward, wrapped)
+        take = Step(partial(arithmetic.forward, prepared), objective, *ways, phases)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         last = min(budget.steps, budget.stop_at or budget.steps)
