@@ -23,14 +23,16 @@ from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
+from limbeck.run.board import BOARD, boards
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.knowledge import LEDGER, hear
 from limbeck.run.plan import ModelPlan, Plan, StagePlan
+from limbeck.run.profile import Profile, phases_of
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.seen import copy_seen, save_seen
-from limbeck.train.loop import Budget, Lesson, Progress, predict
+from limbeck.train.loop import Budget, Lesson, Observer, Progress, predict
 from limbeck.train.settings import Settings
 from limbeck.types import Record
 
@@ -45,7 +47,7 @@ class Workshop:
     """What all fits of a run share.
 
     pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
-    asked.
+    asked; profile: measures where the time goes, if anybody asked.
     """
 
     plan: Plan
@@ -55,6 +57,7 @@ class Workshop:
     pool: Samples
     metrics: Path
     ledger: Ledger = field(default_factory=Ledger)
+    profile: Profile | None = None
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -140,7 +143,13 @@ class Workshop:
         return budget if student is None else Budget(budget.steps, budget.per_epoch, student.progress.step)
 
     def _carry_out(self, job: Job, folder: Path) -> Trained:
-        trained = job.carry_out(folder, self.device, [self.watcher.record, self.log], job.name not in OWN)
+        run = self.metrics.parent
+        profiled = phases_of(self.profile, job.name, job.budget.steps, run)
+        with boards(run / BOARD / folder.relative_to(run)) as found, profiled as phases:
+            observers: list[Observer] = [self.watcher.record, self.log, *found]
+            trained = job.carry_out(folder, self.device, observers, job.name not in OWN, phases)
+            for board in found:
+                board.catch_up(trained.progress)
         self.watcher.done(job.name, trained.progress.step)
         return trained
 
@@ -171,10 +180,12 @@ class Workshop:
         return rows[labels[rows] >= 0]
 
 
-def open_workshop(plan: Plan, folder: Path, watcher: Watcher, device: torch.device) -> Workshop:
+def open_workshop(
+    plan: Plan, folder: Path, watcher: Watcher, device: torch.device, profile: Profile | None = None
+) -> Workshop:
     """Return the workshop of a run, with the training pool where training takes place."""
     ledger = open_ledger(folder / LEDGER)
-    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger)
+    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger, profile)
 
 
 def objective_of(stage: StagePlan, role: str) -> Objective:

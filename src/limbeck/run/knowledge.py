@@ -25,6 +25,7 @@ from limbeck.run.cache import cache_folder
 from limbeck.run.plan import Plan, expand
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 
 LEDGER = "knowledge.json"
 STORES = "knowledge"
@@ -75,14 +76,23 @@ def hear(
         return teacher
     started = time.monotonic()
     desk = _desk(plan, teacher, pool, folder, demand)
-    if ledger.mode is None:
-        advice = desk.advise(tables, ledger)
-        ledger.mode, ledger.sentence = advice.mode, f"The teacher's answers: {advice.sentence}."
-        watcher.say(ledger.sentence.removesuffix("."))
+    _choose(desk, tables, ledger, watcher)
     heard = desk.open(ledger, watcher)
     ledger.seconds += time.monotonic() - started
     ledger.save()
     return heard
+
+
+def _choose(desk: _Desk, tables: int, ledger: Ledger, watcher: Watcher) -> None:
+    """Note in the ledger how the teacher is heard; of several processes the first one decides."""
+    known = ranks.from_first(ledger.mode.encode() if ledger.mode else None)
+    if known is None:
+        advice = desk.advise(tables, ledger)
+        ledger.sentence = f"The teacher's answers: {advice.sentence}."
+        watcher.say(ledger.sentence.removesuffix("."))
+        known = ranks.from_first(advice.mode.encode())
+    assert known is not None
+    ledger.mode = known.decode()
 
 
 def check_wishes(plan: Plan) -> None:

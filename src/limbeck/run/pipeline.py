@@ -26,6 +26,7 @@ from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.jobs import FIT
 from limbeck.run.knowledge import check_wishes
 from limbeck.run.plan import Plan
+from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import kind_of, ship
 from limbeck.run.surroundings import environment, peak_memory_mib
@@ -40,8 +41,10 @@ from limbeck.run.sweep import (
     train_points,
     trained_plans,
 )
+from limbeck.run.together import divide
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 
 
 def run(
@@ -52,19 +55,26 @@ def run(
     force: bool = False,
     device: torch.device | None = None,
     watcher: Watcher | None = None,
+    profile: Profile | None = None,
 ) -> Path:
     """Carry out a plan and return its folder. Raises UserError before anything is written, Failure after.
 
-    out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one.
+    out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one. Of several
+    processes all train and the first alone evaluates and writes; for the others the folder that is returned is gone.
+    profile: measures where the time goes, and writes that into the folder.
     """
-    watcher = watcher or Silent()
+    device = device or torch.device("cpu")
+    ranks.join(device)
+    plan = divide(plan)
+    watcher = watcher if watcher is not None and ranks.is_first() else Silent()
     for variant in points_of(plan):
         rehearse(variant.plan)
     check_wishes(plan)
-    with open_folder(plan, out=out, resume=resume, force=force) as folder:
-        if (folder / REPORT).is_file():
+    place = open_folder(plan, out=out, resume=resume, force=force) if ranks.is_first() else ranks.scratch()
+    with place as folder, ranks.missing():
+        if ranks.agree((folder / REPORT).is_file()):
             return folder
-        workshop = open_workshop(plan, folder, watcher, device or torch.device("cpu"))
+        workshop = open_workshop(plan, folder, watcher, device, profile)
         if resume and (finished := len(list(folder.rglob(FIT)))):
             watcher.say(f"Going on after {finished} finished fit{'s' if finished > 1 else ''}")
         watcher.expect(*expected_steps(plan))
@@ -74,19 +84,27 @@ def run(
         speaking = _speaking(workshop, teachers)
         trained = train_points(workshop, speaking)
         _check_untouched(speaking)
+        if not ranks.is_first():
+            return folder
         watcher.say("Asking every model about the test samples")
         evaluated = time.monotonic()
-        points = judge_points(trained, teachers)
-        chosen = choose(points)
-        models = describe_models(chosen.plan, chosen.findings)
+        with measuring(profile, "evaluation"):
+            points = judge_points(trained, teachers)
+            chosen = choose(points)
+            models = describe_models(chosen.plan, chosen.findings)
         seconds = {"evaluation": time.monotonic() - evaluated}
         _publish(folder, chosen, teachers)
         watcher.say("Exporting the student" if plan.onnx else "Writing the report")
         exported = time.monotonic()
-        export = _export(folder, points, chosen) if plan.onnx else None
+        with measuring(profile, "export"):
+            export = _export(folder, points, chosen) if plan.onnx else None
         seconds |= {"export": time.monotonic() - exported}
-        report = _report(plan, workshop, points, chosen, models, export, _cost(points, seconds, workshop.ledger))
-        _write(folder, report, points, chosen)
+        with measuring(profile, "report"):
+            cost = _cost(points, seconds, workshop.ledger)
+            report = _report(plan, workshop, points, chosen, models, export, cost)
+            _write(folder, report, points, chosen)
+        if profile is not None:
+            profile.write(folder)
     return folder
 
 
