@@ -35,6 +35,7 @@ from limbeck.types import Record
 
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
+SAMPLE = 8  # inputs that a teacher is made ready with
 STUDENT = "student"
 OWN = ("teacher", STUDENT)  # never taken from the cache
 
@@ -124,7 +125,9 @@ class Workshop:
         model = copy.deepcopy(trained.model).to(self.device)
         plan = self.plan
         tables = len(plan.seeds) if plan.teacher and plan.teacher.per_seed else 1
-        return remember(ModuleTeacher(model), self.pool, plan.views, tables=tables)
+        sample = self.pool.batch(self.plan.data.train[:SAMPLE]).inputs
+        fast = ModuleTeacher(model, sample, plan.stages[0].settings.precision)
+        return remember(fast, self.pool, plan.views, tables=tables)
 
     def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
         """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""
