@@ -67,9 +67,10 @@ class Job:
         """Return the finished fit of a folder, trained if need be.
 
         shared: whether the fit may come from the cache and is kept there; only for architectures of the zoo and
-        Limbeck's own terms, since the code of a user's own class may change unseen.
+        Limbeck's own terms and transforms, since the code of a user's own may change unseen.
         """
-        known = self.made.architecture is not None and not self.objective.has_own_terms
+        own_views = self.lesson.views is not None and self.lesson.views.has_own_transforms
+        known = self.made.architecture is not None and not self.objective.has_own_terms and not own_views
         key = self.fingerprint(device) if shared and known else None
         if not (folder / FIT).is_file() and not (key is not None and self._fetch(key, folder)):
             self._train(folder, device, observers)
