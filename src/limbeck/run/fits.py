@@ -38,6 +38,7 @@ from limbeck.types import Record
 
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
+SAMPLE = 8  # inputs that a teacher is made ready with
 STUDENT = "student"
 OWN = ("teacher", STUDENT)  # never taken from the cache
 
@@ -134,7 +135,11 @@ class Workshop:
         """Return the trained teacher, or the black box, as one that is asked."""
         if self.plan.black_box is not None:
             return self.plan.black_box.open(self.pool, self.plan.data.train)
-        return None if trained is None else ModuleTeacher(copy.deepcopy(trained.model).to(self.device))
+        if trained is None:
+            return None
+        sample = self.pool.batch(self.plan.data.train[:SAMPLE]).inputs
+        model = copy.deepcopy(trained.model).to(self.device)
+        return ModuleTeacher(model, sample, self.plan.stages[0].settings.precision)
 
     def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
         """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""
