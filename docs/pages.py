@@ -18,6 +18,7 @@ PLAIN = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1", "TERM": "dumb
 LOUD = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 OWN = "../guide/objectives.md#classes-of-your-own"
+OWN_TRANSFORM = "../guide/views.md#transforms-of-your-own"
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 Schema = Mapping[str, Any]
@@ -72,7 +73,8 @@ def recipe() -> Iterator[str]:
         yield from ("", f"## {title}", "", f"One of them, with its options: `{_example(kind)}`.")
         yield "The name alone stands for the defaults."
         if _allows_own(kinds[kind]):
-            yield f"Or [a class of your own]({OWN}), by its place: `package.module:Class`."
+            place = OWN_TRANSFORM if kind == "Transform" else OWN
+            yield f"Or [a class of your own]({place}), by its place: `package.module:Class`."
         for name, value in _chosen(kinds[kind])["properties"].items():
             options = kinds[_reference(value)]
             yield from ("", f"### {name}", "", _summary(options), "")

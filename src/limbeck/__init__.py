@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from limbeck.api import check, distill, run_recipe
-    from limbeck.data.affine import Rotate, Scale
+    from limbeck.data.affine import Crop, Rotate, Scale
     from limbeck.data.contents import ReadOptions
     from limbeck.data.dataset import Data
-    from limbeck.data.views import Flip, PerSample, Shift
+    from limbeck.data.erase import Erase
+    from limbeck.data.light import Brightness, Contrast
+    from limbeck.data.mixup import Mixup
+    from limbeck.data.noise import Noise
+    from limbeck.data.per_sample import PerSample
+    from limbeck.data.views import Flip, Shift, Transform
     from limbeck.errors import Failure, LimbeckError, UserError
     from limbeck.export.predict import predict
     from limbeck.objectives import (
@@ -41,8 +46,13 @@ _HOMES = {
     "limbeck.api": ("check", "distill", "run_recipe"),
     "limbeck.data.contents": ("ReadOptions",),
     "limbeck.data.dataset": ("Data",),
-    "limbeck.data.affine": ("Rotate", "Scale"),
-    "limbeck.data.views": ("Flip", "PerSample", "Shift"),
+    "limbeck.data.affine": ("Crop", "Rotate", "Scale"),
+    "limbeck.data.erase": ("Erase",),
+    "limbeck.data.light": ("Brightness", "Contrast"),
+    "limbeck.data.mixup": ("Mixup",),
+    "limbeck.data.noise": ("Noise",),
+    "limbeck.data.per_sample": ("PerSample",),
+    "limbeck.data.views": ("Flip", "Shift", "Transform"),
     "limbeck.errors": ("Failure", "LimbeckError", "UserError"),
     "limbeck.export.predict": ("predict",),
     "limbeck.objectives": (
@@ -63,15 +73,21 @@ _HOMES = {
 
 __all__ = [
     "Batch",
+    "Brightness",
+    "Contrast",
+    "Crop",
     "CrossEntropy",
     "Data",
     "EntropyPenalty",
+    "Erase",
     "Failure",
     "Finding",
     "Flip",
     "Knowledge",
     "LimbeckError",
     "LogitMatching",
+    "Mixup",
+    "Noise",
     "Objective",
     "Outputs",
     "PerSample",
@@ -84,6 +100,7 @@ __all__ = [
     "SoftLabels",
     "TeacherLabels",
     "Term",
+    "Transform",
     "UserError",
     "WeightPenalty",
     "check",

@@ -17,6 +17,7 @@ from torch import nn
 
 from limbeck.cli.progress import Bars
 from limbeck.data.dataset import Data
+from limbeck.data.mixup import Mixup
 from limbeck.data.views import Transform, Views
 from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
@@ -28,6 +29,7 @@ from limbeck.preflight.finding import Finding
 from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
 from limbeck.recipe.model import Name, TrainSection
+from limbeck.run.augment import views_of
 from limbeck.run.black_box import BlackBox, black_box_from_text
 from limbeck.run.device import pick_device
 from limbeck.run.pipeline import run
@@ -39,7 +41,6 @@ from limbeck.run.plan import (
     plan_from_recipe,
     resolve_controls,
     teacher_of_run,
-    views_of,
 )
 from limbeck.run.result import Result, load
 from limbeck.train.settings import Settings
@@ -59,7 +60,7 @@ def distill(
     seeds: int = 5,
     seed: int = 0,
     labels_per_class: int | None = None,
-    augment: Sequence[Transform] = (),
+    augment: Sequence[Transform | Mixup] = (),
     views: int | Literal["fresh"] = "fresh",
     controls: Sequence[str] | None = None,
     teacher_normalise: Normalisation = "none",
@@ -91,9 +92,10 @@ def distill(
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
     _check_export(export, int8, tolerance)
+    changed = views_of(augment, data, seed=seed, count=views, labels_per_class=labels_per_class)
     plan = _plan(
         teacher, student, data, objective=objective, settings=_settings(train, epochs, seeds, name),
-        seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=views_of(augment, seed, views),
+        seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=changed,
         controls=controls, teacher_normalise=teacher_normalise, student_normalise=student_normalise,
     )  # fmt: skip
     plan = replace(plan, name=name, margin=margin, onnx=export, int8=int8, tolerance=tolerance)
@@ -111,7 +113,7 @@ def check(
     seeds: int = 5,
     seed: int = 0,
     labels_per_class: int | None = None,
-    augment: Sequence[Transform] = (),
+    augment: Sequence[Transform | Mixup] = (),
     views: int | Literal["fresh"] = "fresh",
     controls: Sequence[str] | None = None,
     teacher_normalise: Normalisation = "none",
@@ -125,9 +127,10 @@ def check(
     be made.
     """
     with torch.random.fork_rng():
+        changed = views_of(augment, data, seed=seed, count=views, labels_per_class=labels_per_class)
         plan = _plan(
             teacher, student, data, objective=objective, settings=_settings(train, epochs, seeds, "check"),
-            seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=views_of(augment, seed, views),
+            seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=changed,
             controls=controls, teacher_normalise=teacher_normalise, student_normalise=student_normalise,
         )  # fmt: skip
     return preflight(plan, pick_device(device))

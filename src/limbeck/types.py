@@ -22,12 +22,18 @@ class Batch:
     labels: int64 [B], -1 where the label is withheld; None where there are none at all.
     index: int64 [B], the row of each sample in its data set (the data set knows the row's stable id).
     view: int64 [B], which augmented view of the sample this is; 0 is the untouched sample.
+    partner: int64 [B], the row of the sample that is mixed into each (mixup), itself in view 0; None without mixup.
+    partner_labels: int64 [B], the partner's label, -1 where it is withheld.
+    share: float32 [B], 0..1, how much of the mixed input is the sample itself; 1 in view 0.
     """
 
     inputs: Tensor
     labels: Tensor | None = None
     index: Tensor | None = None
     view: Tensor | None = None
+    partner: Tensor | None = None
+    partner_labels: Tensor | None = None
+    share: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.data.views import Flip, PerSample, Shift, Views, mix, uniform
+from limbeck.data.draws import mix, uniform
+from limbeck.data.per_sample import PerSample
+from limbeck.data.views import Flip, Shift, Views
 from limbeck.errors import DataError
 
 PICTURES = torch.rand(12, 3, 6, 5, generator=torch.Generator().manual_seed(1))

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save_file
 
 from limbeck.data.dataset import Data
-from limbeck.data.views import Flip, PerSample, Shift
+from limbeck.data.views import Flip
 from limbeck.errors import DataError, ModelError, UserError
 from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
 from limbeck.recipe.load import parse_recipe
-from limbeck.run.plan import Plan, StagePlan, expand, plan_from_recipe, resolve_controls, title_of, views_of
+from limbeck.run.plan import Plan, StagePlan, expand, plan_from_recipe, resolve_controls, title_of
 from limbeck.train.settings import Settings
 
 BASE = """\
@@ -153,20 +153,6 @@ def test_expand(monkeypatch):
 )
 def test_title_leaves_defaults_out(architecture, title):
     assert title_of(architecture) == title
-
-
-def test_views_say_what_they_are():
-    def jitter(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return x
-
-    views = views_of([Shift(2), Flip(), PerSample(jitter)], 0, 4)
-
-    assert [str(transform) for transform in views.transforms] == [
-        "shift(pixels=2)",
-        "flip(probability=0.5)",
-        "persample(jitter)",
-    ]
-    assert views_of([], 0, "fresh") is None
 
 
 def test_teacher_of_a_run(finished_run, digits):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data.hashing import hash64_all
+from limbeck.data.mixup import blend
 from limbeck.data.table import Table
 from limbeck.data.views import Views
 from limbeck.errors import DataError
@@ -85,17 +86,25 @@ class Samples:
         """Gather rows (int64 [B]) into a batch on the device of the samples.
 
         uint8 pictures become float32 in 0..1. view: int64 [B], which view of each sample to show (None is
-        view 0, the untouched sample), made by `views`. labels: int64 [N] to use instead of the own ones.
+        view 0, the untouched sample), made by `views`; a partner that is mixed in shows its own view of that number.
+        labels: int64 [N] to use instead of the own ones.
         """
         rows = rows.to(self.inputs.device)
+        view = torch.zeros_like(rows) if view is None else view.to(rows.device)
+        chosen = self.labels if labels is None else labels.to(rows.device)
+        inputs = self._view(rows, view, views)
+        mixed = views and views.mix(rows, self.keys.index_select(0, rows), view, self.labels.index_select(0, rows) >= 0)
+        if not mixed:
+            return Batch(inputs, chosen.index_select(0, rows), index=rows, view=view)
+        inputs = blend(inputs, self._view(mixed.partner, view, views), mixed.share)
+        theirs = chosen.index_select(0, mixed.partner)
+        return Batch(inputs, chosen.index_select(0, rows), rows, view, mixed.partner, theirs, mixed.share)
+
+    def _view(self, rows: Tensor, view: Tensor, views: Views | None) -> Tensor:
         inputs = self.inputs.index_select(0, rows)
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().div_(255)
-        view = torch.zeros_like(rows) if view is None else view.to(rows.device)
-        if views is not None:
-            inputs = views(inputs, self.keys.index_select(0, rows), view)
-        chosen = self.labels if labels is None else labels.to(rows.device)
-        return Batch(inputs, chosen.index_select(0, rows), index=rows, view=view)
+        return inputs if views is None else views(inputs, self.keys.index_select(0, rows), view)
 
     def to(self, device: torch.device | str) -> Samples:
         """Return the same samples with inputs and labels on a device."""

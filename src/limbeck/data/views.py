@@ -2,8 +2,7 @@
 
 The random numbers of a view come from a hash of what is shown, never from a generator's state, so they do
 not depend on the order of samples, on the batch they are in, or on the process. View 0 is the untouched
-sample. The hash is SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
-OOPSLA 2014), computed on int64 tensors, whose arithmetic wraps.
+sample.
 
 Shapes: B samples, C channels, H rows and W columns of pixels, R random numbers for each sample.
 """
@@ -12,36 +11,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from types import FunctionType
-from typing import Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from limbeck.data.draws import random_bits, uniform
 from limbeck.data.hashing import hash64
+from limbeck.data.mixup import Mixup, Partners
 from limbeck.errors import DataError
 
 Showing = TypeVar("Showing", int, Tensor)
-
-GOLDEN = -0x61C8864680B583EB  # the odd constants of SplitMix64, as signed 64-bit integers
-MIX_1 = -0x40A7B892E31B1A47
-MIX_2 = -0x6B2FB644ECCEEE15
-
-
-def mix(bits: Tensor) -> Tensor:
-    """SplitMix64's output function on int64 of any shape: a bijection whose output bits look independent."""
-    bits = (bits ^ _shift_right(bits, 30)) * MIX_1
-    bits = (bits ^ _shift_right(bits, 27)) * MIX_2
-    return bits ^ _shift_right(bits, 31)
-
-
-def uniform(salts: Tensor, keys: Tensor, view: Tensor) -> Tensor:
-    """Return float32 [B, R] in 0 <= u < 1, a function of salts [R], keys [B] and view [B] (int64) alone."""
-    stream = mix(keys[:, None] ^ salts)
-    bits = mix(stream + (view * GOLDEN)[:, None])
-    return _shift_right(bits, 40).to(torch.float32) * 2.0**-24
 
 
 class Transform(ABC):
@@ -49,6 +32,9 @@ class Transform(ABC):
 
     draws: int
     """R, how many uniform numbers it needs for each sample."""
+
+    is_own: ClassVar[bool] = False
+    """Whether it is known to run code of the user's own; a subclass from outside Limbeck always does."""
 
     def __str__(self) -> str:
         """Return the name with its settings, such as 'shift(pixels=1)': what recipe and report say."""
@@ -58,6 +44,10 @@ class Transform(ABC):
     @abstractmethod
     def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
         """Return inputs [B, ...] changed by numbers [B, R] in 0 <= u < 1, without touching the inputs."""
+
+    def then(self, later: Transform) -> Transform | None:
+        """Return one transform that does this and then the later one, by the numbers of both; None if there is none."""
+        return None
 
 
 class Shift(Transform):
@@ -105,88 +95,113 @@ class Flip(Transform):
         return torch.where(numbers[:, :, None, None] < self.probability, inputs.flip(3), inputs)
 
 
-class PerSample(Transform):
-    """A transform of the user's own, called as `transform(x, generator)` for one sample at a time.
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """What is mixed into a batch. partner: int64 [B], rows; share: float32 [B], of the sample itself, 0..1."""
 
-    It must draw all its randomness from the generator and return a tensor of the shape of x.
-    """
-
-    draws = 2
-
-    def __init__(self, transform: Callable[[Tensor, torch.Generator], Tensor]) -> None:
-        self.transform = transform
-
-    def __str__(self) -> str:
-        """Return the name of the function, whose address must not decide whether a run may be resumed."""
-        named = self.transform if isinstance(self.transform, FunctionType) else type(self.transform)
-        return f"persample({named.__name__})"
-
-    def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
-        """Transform inputs [B, ...] one by one; 48 bits of numbers seed the generator of each."""
-        parts = (numbers.double().cpu() * 2**24).long()
-        seeds = (parts[:, 0] * 2**24 + parts[:, 1]).tolist()
-        return torch.stack([self._one(x, seed) for x, seed in zip(inputs, seeds, strict=True)])
-
-    def _one(self, x: Tensor, seed: int) -> Tensor:
-        result = self.transform(x.clone(), torch.Generator().manual_seed(seed))
-        if result.shape != x.shape:
-            raise DataError(
-                f"A transform of your own must keep the shape of a sample, but it turned {list(x.shape)} "
-                f"into {list(result.shape)}."
-            )
-        return result.to(x)
+    partner: Tensor
+    share: Tensor
 
 
 class Views:
     """Numbered views of samples, made by transforms one after the other.
 
-    count: how many views there are, or "fresh" for a new one at every showing. Each transform has random
-    numbers of its own, found by its class name, so adding another kind of transform leaves them as they are.
+    count: how many views there are, the untouched sample among them, or "fresh" for a new one at every showing;
+    partners: whom a mixup, which comes last, may mix with. Each transform has random numbers of its own, found by its
+    class name, so adding another kind of transform leaves them as they are.
     """
 
     def __init__(
-        self, transforms: Sequence[Transform], *, seed: int = 0, count: int | Literal["fresh"] = "fresh"
+        self,
+        transforms: Sequence[Transform | Mixup],
+        *,
+        seed: int = 0,
+        count: int | Literal["fresh"] = "fresh",
+        partners: Partners | None = None,
     ) -> None:
         if count != "fresh" and count < 1:
             raise DataError(f'data.views must be "fresh" or a number from 1, but it is {count}.')
         self.transforms = tuple(transforms)
         self.seed = seed
         self.count = count
-        self._salts = torch.tensor(list(_salts(self.transforms, seed)), dtype=torch.int64)
+        self._mixup = _mixup_of(self.transforms)
+        if self._mixup is not None and partners is None:
+            raise DataError("mixup needs to know whom it may mix with; give Views the partners.")
+        self.partners = partners
+        changes = [one for one in self.transforms if isinstance(one, Transform)]
+        self._changes = _joined(changes)
+        self._salts = torch.tensor(list(_salts(changes, seed)), dtype=torch.int64)
+        mixing = [] if self._mixup is None else [self._mixup]
+        self._mixing_salts = torch.tensor(list(_salts(mixing, seed)), dtype=torch.int64)
+
+    @property
+    def has_own_transforms(self) -> bool:
+        """Whether a transform is code of the user's own, which may change unseen."""
+        return any(
+            isinstance(one, Transform) and (one.is_own or type(one).__module__.partition(".")[0] != "limbeck")
+            for one in self.transforms
+        )
 
     def number(self, showing: Showing) -> Showing:
         """Say which view the n-th showing of a sample is (showing: an int or int64 of any shape, from 0)."""
         return showing if self.count == "fresh" else showing % self.count
 
     def __call__(self, inputs: Tensor, keys: Tensor, view: Tensor) -> Tensor:
-        """Make the views of inputs [B, C, H, W] (float, 0..1).
+        """Make the views of inputs [B, C, H, W] (float, 0..1), before they are mixed.
 
         keys: int64 [B], the stable hash of each sample's id; view: int64 [B], 0 is the untouched sample.
         Raises DataError where a transform needs pictures and gets something else.
         """
         if len(inputs) == 0:
             return inputs
-        numbers = uniform(self._salts.to(keys.device), keys, view)
+        self._salts = self._salts.to(keys.device)
+        numbers = uniform(self._salts, keys, view)
         result, first = inputs, 0
-        for transform in self.transforms:
+        for transform in self._changes:
             result = transform(result, numbers[:, first : first + transform.draws])
             first += transform.draws
         untouched = (view == 0).view(-1, *[1] * (inputs.ndim - 1))
         return torch.where(untouched, inputs, result)
 
+    def mix(self, rows: Tensor, keys: Tensor, view: Tensor, known: Tensor) -> Mix | None:
+        """Say what is mixed into rows [B] of the data set that the partners are from; None without mixup.
 
-def _salts(transforms: Sequence[Transform], seed: int) -> Iterator[int]:
+        keys and view: as above; known: bool [B], whether the row has a label in the data. View 0 is left alone.
+        """
+        if self._mixup is None or self.partners is None:
+            return None
+        if self._mixing_salts.device != keys.device:
+            self._mixing_salts, self.partners = self._mixing_salts.to(keys.device), self.partners.to(keys.device)
+        bits = random_bits(self._mixing_salts, keys, view)
+        partner, share = self.partners.find(bits[:, 0], known), self._mixup.share(bits[:, 1])
+        return Mix(torch.where(view == 0, rows, partner), torch.where(view == 0, torch.ones_like(share), share))
+
+
+def _mixup_of(transforms: Sequence[Transform | Mixup]) -> Mixup | None:
+    if not any(isinstance(one, Mixup) for one in transforms):
+        return None
+    last = transforms[-1]
+    if not isinstance(last, Mixup) or sum(isinstance(one, Mixup) for one in transforms) > 1:
+        raise DataError("mixup must be the last of data.augment, and only once: it mixes pictures that are finished.")
+    return last
+
+
+def _joined(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
+    """Do neighbours in one go where they can be."""
+    result: list[Transform] = []
+    for transform in transforms:
+        both = result[-1].then(transform) if result else None
+        result = [*result, transform] if both is None else [*result[:-1], both]
+    return tuple(result)
+
+
+def _salts(transforms: Sequence[Transform | Mixup], seed: int) -> Iterator[int]:
     """Yield one salt for each number that the transforms draw."""
     seen: Counter[str] = Counter()
     for transform in transforms:
         name = type(transform).__name__
         yield from (hash64(f"{seed}/{name}/{seen[name]}/{draw}") for draw in range(transform.draws))
         seen[name] += 1
-
-
-def _shift_right(bits: Tensor, places: int) -> Tensor:
-    """Shift int64 to the right as if it were unsigned."""
-    return (bits >> places) & ((1 << (64 - places)) - 1)
 
 
 def picture_shape(inputs: Tensor, name: str) -> tuple[int, int, int, int]:

@@ -23,8 +23,25 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     return total / (labels >= 0).sum().clamp_min(1)
 
 
+def mixed_cross_entropy(
+    logits: Tensor, labels: Tensor, partner_labels: Tensor, share: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Return the mean of share * CE(label) + (1 - share) * CE(partner's label), for mixed inputs (mixup).
+
+    share: [B], 0..1. A row is labelled where both labels are there: half a target would teach the wrong mixture.
+    """
+    logits = promote(logits)
+    both = (labels >= 0) & (partner_labels >= 0)
+    mine, theirs = (
+        functional.cross_entropy(logits, given, ignore_index=-1, label_smoothing=label_smoothing, reduction="none")
+        for given in (labels, partner_labels)
+    )
+    total = (share * mine + (1 - share) * theirs).masked_fill(~both, 0.0).sum()
+    return total / both.sum().clamp_min(1)
+
+
 class CrossEntropy(Term):
-    """Cross-entropy of the student's logits with the true labels.
+    """Cross-entropy of the student's logits with the true labels, mixed where inputs are (mixup).
 
     label_smoothing: 0..1, 0 is the plain loss.
     """
@@ -36,11 +53,18 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
 
     def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
-        """Return how many rows have a label."""
-        return 0 if batch.labels is None else (batch.labels >= 0).sum()
+        """Return how many rows have a label; where they are mixed, on both sides."""
+        if batch.labels is None:
+            return 0
+        known = batch.labels >= 0
+        return (known if batch.partner_labels is None else known & (batch.partner_labels >= 0)).sum()
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar; 0 when the batch has no labelled row."""
         if batch.labels is None:
             return promote(student.logits).sum() * 0.0
-        return cross_entropy(student.logits, batch.labels, self.label_smoothing)
+        if batch.share is None or batch.partner_labels is None:
+            return cross_entropy(student.logits, batch.labels, self.label_smoothing)
+        return mixed_cross_entropy(
+            student.logits, batch.labels, batch.partner_labels, batch.share, self.label_smoothing
+        )

@@ -9,7 +9,11 @@ from pydantic import Field, model_validator
 
 import limbeck.models
 import limbeck.objectives
-from limbeck.data.affine import Rotate, Scale
+from limbeck.data.affine import Crop, Rotate, Scale
+from limbeck.data.erase import Erase
+from limbeck.data.light import Brightness, Contrast
+from limbeck.data.mixup import Mixup
+from limbeck.data.noise import Noise
 from limbeck.data.views import Flip, Shift
 from limbeck.objectives.base import snake_case
 from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
@@ -17,7 +21,9 @@ from limbeck.train.settings import Settings
 
 MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__}
 TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
-TRANSFORMS = {"shift": Shift, "flip": Flip, "rotate": Rotate, "scale": Scale}
+TRANSFORMS = {
+    one.__name__.lower(): one for one in (Shift, Flip, Rotate, Scale, Crop, Erase, Brightness, Contrast, Noise, Mixup)
+}
 BLACK_BOXES = ("onnx:", "labels:")
 SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
@@ -27,7 +33,7 @@ WEIGHT = (Annotated[float, Field(description="what the finished term is multipli
 
 ModelChoice: Any = choice_of("Model", sorted(MODELS.items()), own=True)
 TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIGHT}, own=True)
-TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()))
+TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()), own=True)
 TrainSection: Any = section_of(Settings, name="Train")
 
 ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training"]
@@ -57,7 +63,8 @@ class DataSection(Strict):
     unless given.
     classes: keep these classes alone, numbered in this order; all unless given.
     augment: changes of the pictures, applied in this order.
-    views: how many changed views there are of a sample (epoch e shows view e mod N), or fresh ones for each epoch.
+    views: how many views there are of a sample, the untouched one among them (epoch e shows view e mod N), or fresh
+    ones for each epoch.
     """
 
     source: str = "digits"
@@ -356,7 +363,9 @@ def own_classes(recipe: Recipe) -> list[str]:
     """Return the classes of the user's own that a recipe names, package.module:Class, each once."""
     models = [recipe.student.model, recipe.teacher.model if recipe.teacher else None]
     terms = [term for stage in recipe.resolved_stages() for term in stage.objective]
-    return list(dict.fromkeys(choice.name for choice in (*models, *terms) if choice is not None and choice.is_own))
+    changes = [*recipe.data.augment, *((recipe.teacher and recipe.teacher.train.augment) or ())]
+    found = (choice.name for choice in (*models, *terms, *changes) if choice is not None and choice.is_own)
+    return list(dict.fromkeys(found))
 
 
 def build_choice(choice: Choice, constructors: dict[str, Any]) -> Any:

@@ -31,7 +31,7 @@ def build_own(path: str, kind: type[Kind], given: Mapping[str, Any], options: Ma
     kind: what it must make; given: arguments that it gets where its constructor has them (shape, classes); options:
     those of the recipe. Raises ModelError naming what is missing or does not fit.
     """
-    constructor = _import(path)
+    constructor = import_own(path)
     known = inspect.signature(constructor).parameters
     arguments = {**{name: value for name, value in given.items() if name in known}, **options}
     try:
@@ -48,7 +48,8 @@ def build_own(path: str, kind: type[Kind], given: Mapping[str, Any], options: Ma
     return made
 
 
-def _import(path: str) -> Any:
+def import_own(path: str) -> Any:
+    """Return the class or function package.module:Name; ModelError where there is none."""
     module_name, _, name = path.partition(":")
     here = str(Path.cwd())
     sys.path.insert(0, here)

@@ -72,9 +72,11 @@ class Job:
         """Return the finished fit of a folder, trained if need be.
 
         shared: whether the fit may come from the cache and is kept there; only for architectures of the zoo and
-        Limbeck's own terms, since the code of a user's own class may change unseen. phases: measures the training.
+        Limbeck's own terms and transforms, since the code of a user's own may change unseen. phases: measures the
+        training.
         """
-        known = self.made.architecture is not None and not self.objective.has_own_terms
+        own_views = self.lesson.views is not None and self.lesson.views.has_own_transforms
+        known = self.made.architecture is not None and not self.objective.has_own_terms and not own_views
         key = self.fingerprint(device) if shared and known and ranks.is_first() else None
         if not (folder / FIT).is_file() and key is not None:
             self._fetch(key, folder)

@@ -15,7 +15,7 @@ from torch import nn
 
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
-from limbeck.data.views import Transform, Views
+from limbeck.data.views import Views
 from limbeck.errors import DataError, ModelError, ObjectiveError, UserError, did_you_mean
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
@@ -26,7 +26,6 @@ from limbeck.recipe.model import (
     CONTROLS,
     MODELS,
     TERMS,
-    TRANSFORMS,
     DataSection,
     NormaliseSection,
     Recipe,
@@ -38,6 +37,7 @@ from limbeck.recipe.model import (
 from limbeck.recipe.own import ask_for_trust, build_own
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sweep import variants_of
+from limbeck.run.augment import views_of
 from limbeck.run.black_box import BlackBox, black_box_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.teachers.module import fingerprint
@@ -180,10 +180,11 @@ def _check_choosable(recipe: Recipe, data: Data) -> None:
 
 def _plan(recipe: Recipe, data: Data) -> Plan:
     section = recipe.data
-    views = views_of(section.augment, recipe.seed, section.views)
+    few = section.labels_per_class
+    views = views_of(section.augment, data, seed=recipe.seed, count=section.views, labels_per_class=few)
     student = _model_plan(recipe.student.model, recipe.student.normalise, data, recipe.student.source)
     stages = tuple(_stage_plan(stage) for stage in recipe.resolved_stages())
-    controls, notes = resolve_controls(recipe.controls, data, section.labels_per_class, stages)
+    controls, notes = resolve_controls(recipe.controls, data, few, stages)
     teacher = recipe.teacher
     source = expand(teacher.source) if teacher and teacher.source else ""
     box = black_box_of(teacher, source, data, augmented=views is not None) if teacher else None
@@ -195,7 +196,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         stages=stages,
         teacher=_teacher_plan(recipe, teacher, data, views) if teacher and not box else None,
         controls=controls,
-        labels_per_class=section.labels_per_class,
+        labels_per_class=few,
         views=views,
         margin=recipe.margin,
         evaluate=recipe.evaluate,
@@ -240,12 +241,6 @@ def expand(text: str) -> str:
         raise DataError(f"{text} names the environment variable {unset.group(1)}, which is not set.")
     kind, colon, place = expanded.partition(":")
     return f"{kind}:{Path(place).expanduser()}" if colon else expanded
-
-
-def views_of(transforms: Sequence[Choice | Transform], seed: int, count: int | Literal["fresh"]) -> Views | None:
-    """Return the views that an `augment:` list describes; None when it is empty."""
-    built = [build_choice(t, TRANSFORMS) if isinstance(t, Choice) else t for t in transforms]
-    return Views(built, seed=seed, count=count) if built else None
 
 
 def resolve_controls(
@@ -347,10 +342,12 @@ def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Vi
     model = _model_plan(section.model, section.normalise, data, section.source)
     if section.source is not None:
         return TeacherPlan(model, None)
+    few = recipe.data.labels_per_class if section.labels == "same" else None
     if section.train.augment is not None:
-        views = views_of(section.train.augment, recipe.seed, recipe.data.views)
+        own = section.train.augment
+        views = views_of(own, data, seed=recipe.seed, count=recipe.data.views, labels_per_class=few)
     settings = {key: value for key, value in dict(section.train).items() if key != "augment"}
-    each = section.per_seed or (section.labels == "same" and recipe.data.labels_per_class is not None)
+    each = section.per_seed or few is not None
     return TeacherPlan(model, Settings(**settings), section.labels, each, views)
 
 

@@ -129,8 +129,8 @@ def fit(
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(arithmetic, precision=progress.precision)
         alone = ranks.world() == 1  # then Accelerate's wrappers do nothing, at half the cost of a small step
-        ways = (Tensor.backward, optimizer) if alone else (accelerator.backward, wrapped)
-        take = Step(partial(arithmetic.forward, prepared), objective, *ways, phases)
+        backward, update = (Tensor.backward, optimizer) if alone else (accelerator.backward, wrapped)
+        take = Step(partial(arithmetic.forward, prepared), objective, backward, update, phases)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         last = min(budget.steps, budget.stop_at or budget.steps)
