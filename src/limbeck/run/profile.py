@@ -144,7 +144,7 @@ class TimedViews(Views):
     """Views whose making is measured."""
 
     def __init__(self, views: Views, phases: Phases) -> None:
-        super().__init__(views.transforms, seed=views.seed, count=views.count)
+        super().__init__(views.transforms, seed=views.seed, count=views.count, partners=views.partners)
         self._phases = phases
 
     def __call__(self, inputs: Tensor, keys: Tensor, view: Tensor) -> Tensor:

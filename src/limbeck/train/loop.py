@@ -125,14 +125,12 @@ def fit(
     order, progress, best = Order(lesson.rows, seed), Progress(precision=arithmetic.precision), {}
     with fitting_threads(work, accelerator.device), arithmetic.laid_out(model.net):
         optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
-        prepared, wrapped = accelerator.prepare(model, optimizer)
+        prepared = accelerator.prepare(model)
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(arithmetic, precision=progress.precision)
-        alone = ranks.world() == 1  # then Accelerate's wrappers do nothing, at half the cost of a small step
-        backward, stepping = (Tensor.backward, optimizer) if alone else (accelerator.backward, wrapped)
-        take = Step(partial(arithmetic.forward, prepared), objective, backward, stepping, phases)
+        take = Step(partial(arithmetic.forward, prepared), objective, Tensor.backward, optimizer, phases)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
         started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
         last = min(budget.steps, budget.stop_at or budget.steps)
@@ -194,10 +192,14 @@ def accuracy(
 
 
 def _accelerator(device: torch.device) -> Accelerator:
-    """Return Accelerate's handle for a device; it keeps one device for a process, so another one starts it anew."""
+    """Return Accelerate's handle for a device; it keeps one device for a process, so another one starts it anew.
+
+    It wraps the model for several processes. Precision and parts of a batch are the recipe's, whatever its launcher
+    was configured to, and its wrapper of the optimizer would cost half of a small step.
+    """
     if AcceleratorState._shared_state and AcceleratorState().device.type != device.type:
         AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=device.type == "cpu")
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
 
 
 @dataclass(frozen=True, eq=False)
