@@ -23,7 +23,7 @@ from limbeck.types import Outputs
 Precision = Literal["fp32", "bf16"]
 Wish = Literal["auto", "fp32", "bf16"]
 
-WORTH_BF16 = 64_000_000  # multiply-adds of a forward pass of the whole batch; measured by benchmarks/precision.py
+WORTH_BF16 = 64_000_000  # multiply-adds of a forward pass of the whole batch
 CUDA_WITH_BF16 = (8, 0)
 
 

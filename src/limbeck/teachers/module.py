@@ -16,7 +16,7 @@ from limbeck.teachers.base import Teacher
 from limbeck.types import Batch, Knowledge
 
 NOMINAL_BATCH = 128
-WORK_AT_ONCE = 4_000_000_000  # multiply-adds: more samples at once drop out of a processor's cache; benchmarks/speed.py
+WORK_AT_ONCE = 4_000_000_000  # multiply-adds: more samples at once drop out of a processor's cache
 LEAST_AT_ONCE, MOST_AT_ONCE = 64, 1024
 
 
