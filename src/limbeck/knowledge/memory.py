@@ -58,7 +58,7 @@ class Remembered(Teacher):
         return self._tables[view]
 
     def _chunks(self) -> tuple[Tensor, ...]:
-        return torch.split(torch.arange(len(self.samples), device=self.samples.inputs.device), CHUNK)
+        return torch.split(torch.arange(len(self.samples), device=self.samples.device), CHUNK)
 
     def _answers(self, rows: Tensor, view: int) -> Tensor:
         batch = self.samples.batch(rows, view=torch.full_like(rows, view), views=self.views)

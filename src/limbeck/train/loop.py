@@ -5,6 +5,7 @@ Shapes: B samples in the batch, C classes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -32,6 +33,7 @@ from limbeck.types import Batch, Knowledge, Record
 CHECKPOINT_SECONDS = 5.0
 ONE_SAMPLE = 1.0 + 1e-9
 EVALUATION_BATCH = 1024
+EVALUATION_BYTES = 16 * 2**20  # of the inputs of a batch; what a convolution makes of them is several times as large
 
 Observer = Callable[[Record], None]
 
@@ -107,7 +109,7 @@ def fit(
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
     accelerator = _accelerator(device or torch.device("cpu"))
-    lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.inputs.device))
+    lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.device))
     torch.manual_seed(seed)
     work = _prepare(model, objective, lesson, teacher, accelerator.device) * settings.batch_size
     optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
@@ -159,11 +161,15 @@ def predict(model: Adapted, samples: Samples, rows: Tensor | None = None) -> Ten
     model.eval()
     device = next(model.parameters()).device
     chunks = [
-        model(samples.batch(part.to(samples.inputs.device)).inputs.to(device)).logits.float().cpu()
-        for part in torch.split(rows, EVALUATION_BATCH)
+        model(samples.batch(part).inputs.to(device)).logits.float().cpu()
+        for part in torch.split(rows, _evaluation_batch(samples))
     ]
     model.train(training)
     return torch.cat(chunks) if chunks else torch.zeros(0, model.classes)
+
+
+def _evaluation_batch(samples: Samples) -> int:
+    return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // (4 * math.prod(samples.shape))))
 
 
 def accuracy(model: Adapted, samples: Samples, rows: Tensor, labels: Tensor) -> float | None:
@@ -216,7 +222,7 @@ def _prepare(
     Returns the multiply-adds that a step costs for each sample; a live teacher counts as very many.
     """
     model.to(device).eval()
-    rows = lesson.rows[:2].to(lesson.samples.inputs.device)
+    rows = lesson.rows[:2].to(lesson.samples.device)
     batch = lesson.samples.batch(rows, labels=lesson.labels)
     with torch.no_grad():
         outputs = model(batch.inputs)
@@ -230,7 +236,7 @@ def _prepare(
 
 def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:
     rows, showing = order.batch(step, size)
-    device = lesson.samples.inputs.device
+    device = lesson.samples.device
     rows = rows.to(device)
     view = None if lesson.views is None else lesson.views.number(showing).to(device)
     return lesson.samples.batch(rows, view=view, views=lesson.views, labels=lesson.labels)
