@@ -128,7 +128,7 @@ def write(rows: int, gigabytes: float, before: int, peak: int, seconds: float, r
         f"`python benchmarks/larger_than_memory.py --gigabytes {gigabytes:g}`; {platform.machine()}, "
         f"{os.cpu_count()} cores, seed 0; {versions}. The machine was shared with other work.",
         "",
-        f"- Data: {rows:,} training pictures of {' x '.join(map(str, SHAPE))}, {gigabytes:g} GB in one sparse uint8 file "
+        f"- Data: {rows:,} training pictures of {' x '.join(map(str, SHAPE))}, {gigabytes:g} GB in a sparse uint8 file "
         f"of which {WRITTEN:,} pictures are written, and 1,000 test pictures.",
         "- Run: statistics and hashes of all samples, a teacher of 20 steps, student and control of 150 steps of 64 "
         "with flip and shift, evaluation, export.",

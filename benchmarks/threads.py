@@ -18,8 +18,9 @@ from torch import nn
 import limbeck
 from limbeck.models import CNN, MLP
 from limbeck.models.adapt import Adapted
+from limbeck.models.work import multiply_adds
 from limbeck.train.settings import Settings, build_optimizer
-from limbeck.train.threads import SMALL_STEP, multiply_adds
+from limbeck.train.threads import SMALL_STEP
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS, SECONDS = 7, 0.4

@@ -154,7 +154,7 @@ def test_the_script_answers_for_the_files_that_it_can_read(bundle: Path, photos:
     files = [tmp_path / "gone.png", photos[0], tmp_path / "notes.jpg", tmp_path, photos[1]]
     done = run("-I", bundle / "predict.py", *files)
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (2, "")
     assert [one["file"] for one in found] == [str(file) for file in files]
     assert [one.get("class") is None for one in found] == [True, False, True, True, False]
     assert all(set(one) == {"file", "error"} and one["file"] in one["error"] for one in found if "error" in one)

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from limbeck.preflight.checks import preflight
 from limbeck.preflight.finding import has_fault
+from limbeck.recipe.load import parse_recipe
+from limbeck.run.plan import plan_from_recipe
 
 planted = importlib.import_module("planted")
 
@@ -34,6 +37,15 @@ def test_no_alarm_in_a_clean_run(seed):
     assert not has_fault(found)
     names = {finding.name for finding in found}
     assert {"splits", "classes", "capacity", "teacher_accuracy", "learning_rate", "time", "memory", "disk"} <= names
+
+
+def test_what_was_noted_on_reading_is_passed_on(tmp_path):
+    lines = ["size,name,label"] + [f"{row % 7},who{row},{'ab'[row % 2]}" for row in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    recipe = f"data: {{source: 'csv:{tmp_path}/t.csv'}}\nstudent: {{model: linear}}\nobjective: [cross_entropy]\n"
+    found = preflight(plan_from_recipe(parse_recipe(recipe)))
+    told = [finding.sentence for finding in found if finding.name == "reading"]
+    assert any('"name"' in text for text in told), told
 
 
 def test_what_is_checked_stays_as_it_is():

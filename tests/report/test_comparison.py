@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.report.comparison import differences, gain_figure, render_comparison
+from limbeck.report.comparison import differences, doubts, gain_figure, render_comparison
 
 
 @pytest.fixture
@@ -48,6 +48,8 @@ def test_a_claim_that_may_be_chance_among_many_runs_is_marked(report: dict[str, 
     many = {f"runs/{number}": report for number in range(3)}
     assert "may be chance" not in render_comparison(one)
     assert render_comparison(many).count("may be chance among these runs (p = 0.090") == 3
+    assert list(doubts(one)) == []
+    assert [text.partition(" may")[0] for text in doubts(many)] == [f"runs/{number}: helped" for number in range(3)]
 
 
 def test_runs_without_verdict_or_export_are_shown(pair: dict[str, dict[str, Any]]) -> None:

@@ -44,6 +44,17 @@ def test_metrics_equal_those_of_scikit_learn() -> None:
     ]
 
 
+@pytest.mark.parametrize(("named", "worst"), [(0, 0.0), (1, 1.0)])
+def test_a_class_that_is_always_wrong_or_right_is_no_certainty(named: int, worst: float) -> None:
+    labels = np.array([1] * 8 if named else [0] * 20 + [1] * 8)
+    scores = np.tile(np.eye(2)[named] * 0.8 + 0.1, (3, len(labels), 1))
+    found = metrics_of(Answers(scores, (0, 1, 2), labels), None, ())["worst_class_accuracy"]
+    low, high = found["ci95"]
+    assert found["mean"] == worst
+    assert low <= worst <= high
+    assert 0.2 < high - low < 0.5  # what eight samples leave open; Wilson's interval of 8 of 8 is 0.68 to 1
+
+
 def test_what_was_not_asked_for_is_null() -> None:
     found = metrics_of(answers(), answers(shift=5), ())
     assert found["ece"] is found["agreement"] is found["negative_flips"] is None

@@ -51,6 +51,16 @@ def test_run_on_other_pictures(finished_run, pictures):
     assert bundle["student.onnx"]["accuracy"]["mean"] == found["student"]["accuracy"]["mean"]
 
 
+def test_samples_seen_in_training_are_counted_and_told(finished_run):
+    told: list[str] = []
+    evaluate(finished_run, tell=told.append)
+    assert told == []  # the run's own test split
+    for place in (finished_run, finished_run / "export"):
+        evaluate(place, "digits", tell=told.append)  # all of it, training samples among them
+    assert len(told) == 2
+    assert all(text.startswith("1,4") and " of these 1,797 samples were there in training" in text for text in told)
+
+
 def test_samples_without_label_are_left_out(finished_run, pictures):
     found = evaluate(finished_run, f"parquet:{pictures}/some.parquet")
 

@@ -4,7 +4,8 @@ import torch
 
 from limbeck.models import CNN, MLP
 from limbeck.models.adapt import Adapted
-from limbeck.train.threads import SMALL_STEP, fitting_threads, multiply_adds
+from limbeck.models.work import multiply_adds
+from limbeck.train.threads import SMALL_STEP, fitting_threads
 
 
 def test_multiply_adds_of_one_sample() -> None:

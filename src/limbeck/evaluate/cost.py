@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from limbeck.models.adapt import Adapted
-from limbeck.train.threads import multiply_adds
+from limbeck.models.work import multiply_adds
 
 WARM_UP_RUNS = 10
 TIMED_RUNS = 200

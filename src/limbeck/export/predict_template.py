@@ -133,7 +133,7 @@ def answers(session: Any, manifest: dict[str, Any], file: str) -> list[dict[str,
 
 
 def main(folder: Path, files: list[str]) -> int:
-    """Print a JSON line for each sample and return the exit code: 1 if a file could not be read."""
+    """Print a JSON line for each sample and return the exit code: 2 if a file could not be read."""
     int8, files = "--int8" in files[:1], [file for place, file in enumerate(files) if place or file != "--int8"]
     if not files or files[0] in ("-h", "--help"):
         print(USAGE, file=sys.stdout if files else sys.stderr)
@@ -149,7 +149,7 @@ def main(folder: Path, files: list[str]) -> int:
         for answer in answers(session, manifest, file):
             failed = failed or "error" in answer
             print(json.dumps(answer, ensure_ascii=False))
-    return int(failed)
+    return 2 if failed else 0
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ class CrossEntropy(Term):
         super().__init__()
         self.label_smoothing = label_smoothing
 
+    def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
+        """Return how many rows have a label."""
+        return 0 if batch.labels is None else (batch.labels >= 0).sum()
+
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar; 0 when the batch has no labelled row."""
         if batch.labels is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 import limbeck.objectives
 from limbeck.errors import ObjectiveError
 from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -47,6 +49,22 @@ class Objective(nn.Module):
         return any(self._term(number).unlabelled for number in range(len(self.weights)))
 
     @property
+    def not_additive(self) -> list[str]:
+        """The names of the terms for which a batch cannot be taken in parts."""
+        return [name for number, name in enumerate(self.names) if not self._term(number).additive]
+
+    @property
+    def needs_all_logits(self) -> bool:
+        """Whether a term asks the teacher for more than the K highest logits of an answer."""
+        terms = [self._term(number) for number in range(len(self.weights))]
+        return any(term.needs and (not term.topk or "logits" in term.needs) for term in terms)
+
+    @property
+    def temperatures(self) -> frozenset[float]:
+        """The temperatures at which the teacher's distribution is compared with the student's."""
+        return frozenset(float(term.temperature) for term in self.terms if isinstance(term, SoftLabels))
+
+    @property
     def has_own_terms(self) -> bool:
         """Whether a term is a class of the user's own."""
         return any(type(term).__module__.partition(".")[0] != "limbeck" for term in self.terms)
@@ -67,12 +85,24 @@ class Objective(nn.Module):
         for number in range(len(self.weights)):
             self._term(number).prepare(student, teacher, context)
 
-    def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its parts; the parts are detached, unweighted scalars."""
+    def counted(self, teacher: Knowledge, batch: Batch) -> Tensor:
+        """Return over how many rows each term is a mean, float32 [terms]."""
+        counts = [self._term(number).counted(teacher, batch) for number in range(len(self.weights))]
+        return torch.stack([torch.as_tensor(count, device=batch.inputs.device).float() for count in counts])
+
+    def forward(
+        self, student: Outputs, teacher: Knowledge, batch: Batch, shares: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its parts; the parts are detached, unweighted scalars.
+
+        shares: [terms], 0..1, what this batch counts for each term where it is a part of a larger one; sums over the
+        parts of a batch are then the figures of the whole.
+        """
         loss: Tensor | None = None
         parts = {}
-        for weight, term, name in zip(self.weights, self.terms, self.names, strict=True):
+        for number, (weight, term, name) in enumerate(zip(self.weights, self.terms, self.names, strict=True)):
             value = term(student, teacher, batch)
+            value = value if shares is None else value * shares[number]
             loss = weight * value if loss is None else loss + weight * value
             parts[name] = value.detach()
         assert loss is not None  # the constructor asks for one term at least

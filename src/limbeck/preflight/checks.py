@@ -10,7 +10,7 @@ from limbeck.errors import UserError
 from limbeck.preflight.accuracy import check_accuracy, check_labels
 from limbeck.preflight.class_order import check_class_order
 from limbeck.preflight.cost import estimate_cost
-from limbeck.preflight.data import check_classes, check_inputs, check_splits
+from limbeck.preflight.data import check_classes, check_inputs, check_splits, list_notes
 from limbeck.preflight.duplicates import check_duplicates, check_near_duplicates
 from limbeck.preflight.eval_mode import check_eval_mode
 from limbeck.preflight.finding import Finding
@@ -24,6 +24,7 @@ from limbeck.run.plan import Plan
 Check = Callable[[Subject], list[Finding]]
 
 OF_DATA: tuple[Check, ...] = (
+    list_notes,
     check_splits,
     check_classes,
     check_inputs,

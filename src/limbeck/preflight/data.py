@@ -1,4 +1,4 @@
-"""Is the data itself sound? Splits of a sensible size, classes with samples, inputs that vary."""
+"""Is the data itself sound? Notes of its reading, splits of a sensible size, classes with samples, inputs that vary."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def check_splits(subject: Subject) -> list[Finding]:
     if test > train + validation:
         return [Finding("warning", "splits", f"{sentence} Are the training and the test split exchanged?")]
     return [Finding("note", "splits", sentence)]
+
+
+def list_notes(subject: Subject) -> list[Finding]:
+    """Pass on what was noted when the data was read, such as columns that were left out; notes named `reading`."""
+    return [Finding("note", "reading", text) for text in subject.plan.data.notes]
 
 
 def check_classes(subject: Subject) -> list[Finding]:

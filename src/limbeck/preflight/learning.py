@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
+from limbeck.models.work import multiply_adds
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.lesson import Rehearsal, sentences_for, student_rehearsal, teacher_rehearsal
 from limbeck.preflight.subject import Subject
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
-from limbeck.train.threads import SMALL_STEP, fitting_threads, multiply_adds
+from limbeck.train.threads import SMALL_STEP, fitting_threads
 from limbeck.types import Batch, Knowledge
 
 STEPS = 30

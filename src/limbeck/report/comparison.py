@@ -55,6 +55,13 @@ def differences(reports: Mapping[str, Report]) -> Iterator[str]:
             yield f"The runs have different {what}: {groups}."
 
 
+def doubts(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Yield a sentence for every verdict that would not survive Holm's correction for the number of runs."""
+    for (name, report), p_value in zip(reports.items(), _corrected(reports), strict=True):
+        if doubt := _doubt(report["verdict"], p_value):
+            yield f"{name}: {report['verdict']['outcome']} {doubt}."
+
+
 def gain_figure(reports: Mapping[str, Report]) -> str:
     """Draw the gain of every run over its best control with its 95 % interval; returns an SVG element."""
     judged = [(name, report["verdict"]) for name, report in reports.items() if report["verdict"]]

@@ -6,7 +6,7 @@ Shapes: S seeds, N test samples, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,7 @@ def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, .
     stacked = {name: np.stack([values[name] for values in each]) for name in each[0]}
     found: dict[str, Any] = {
         "accuracy": entry(rate(stacked["accuracy"]), True),
-        "worst_class_accuracy": entry(
-            bootstrap(metrics.worst_class_accuracy, answers.probabilities, answers.labels), True
-        ),
+        "worst_class_accuracy": entry(worst_class(answers), True),
         "nll": entry(two_way(stacked["nll"]), False),
         "brier": entry(two_way(stacked["brier"]), False),
         "ece": None,
@@ -78,6 +76,20 @@ def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, .
         flips = np.stack([metrics.negative_flips(mine, theirs, answers.labels) for mine, theirs in pairs])
         found["agreement"], found["negative_flips"] = entry(rate(same), True), entry(rate(flips), False)
     return found
+
+
+def worst_class(answers: Answers) -> Interval:
+    """Return the accuracy of the class that fares worst, with its interval.
+
+    Where it is always wrong or always right, resampling finds no spread; its interval is then that of its rate.
+    """
+    found = bootstrap(metrics.worst_class_accuracy, answers.probabilities, answers.labels)
+    if found.low != found.high:
+        return found
+    present = np.unique(answers.labels)
+    right = [answers.correct[:, answers.labels == label] for label in present]
+    plain = rate(min(right, key=lambda one: float(one.mean())))
+    return replace(found, low=plain.low, high=plain.high)
 
 
 def entry(interval: Interval, higher_is_better: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,23 @@ from limbeck.run.plan import expand, open_data
 from limbeck.run.reload import load_model, preprocessing_of
 from limbeck.run.result import read_report
 from limbeck.run.ship import answers_of_file
+from limbeck.teachers.seen import count_repeated
 from limbeck.train.loop import predict
 
 EVALUATED = ("calibration", "agreement")
 
 
-def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
+def evaluate(
+    place: Path, source: str | None = None, *, tell: Callable[[str], object] = lambda _: None
+) -> dict[str, Any]:
     """Return {model: {metric: {mean, values, ci95, higher_is_better}}} on test samples.
 
     place: a run folder (teacher, student and controls are measured) or a bundle (its files are measured);
-    source: other data such as "folder:photos", its test split where it has one, else all of it.
+    source: other data such as "folder:photos", its test split where it has one, else all of it; tell: is given a
+    sentence where the models were trained on some of it.
     """
     if is_run(place):
-        return _evaluate_run(place, source)
+        return _evaluate_run(place, source, tell)
     bundle = find_bundle(place)
     if source is None:
         raise FolderError(f"{bundle} is a bundle without data; name some with --data, such as --data folder:photos.")
@@ -47,22 +52,32 @@ def evaluate(place: Path, source: str | None = None) -> dict[str, Any]:
     table = manifest.get("table")
     learned = None if table is None else Preprocessing.from_json(table["preprocessing"])
     samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"], learned)
+    _tell_repeated(bundle.parent, samples, tell)
     files = {name: check_file(bundle, name, manifest) for name in (GRAPH, INT8) if name in manifest["files"]}
     asked = {name: answers_of_file(Session(path), 0, samples) for name, path in files.items()}
     return {name: metrics_of(answers, None, EVALUATED) for name, answers in asked.items()}
 
 
-def _evaluate_run(run: Path, source: str | None) -> dict[str, Any]:
+def _evaluate_run(run: Path, source: str | None, tell: Callable[[str], object]) -> dict[str, Any]:
     names = {"teacher": run / "teacher", "student": run / "student"}
     names |= {path.name: path for path in sorted((run / "controls").glob("*"))}
     read_report(run)
     models = {name: load_model(path) for name, path in names.items() if (path / "model.json").is_file()}
     samples = _test_of(run) if source is None else _other(run, source)
+    _tell_repeated(run, samples, tell)
     asked = {
         name: Answers(softmax(predict(model, samples).numpy())[None], (0,), samples.labels.numpy())
         for name, model in models.items()
     }
     return {name: metrics_of(one, asked.get("teacher"), EVALUATED) for name, one in asked.items()}
+
+
+def _tell_repeated(run: Path, samples: Samples, tell: Callable[[str], object]) -> None:
+    if count := count_repeated(run / "teacher", samples):
+        tell(
+            f"{count:,} of these {len(samples):,} samples were there in training or validation: the figures say "
+            f"nothing about unseen data."
+        )
 
 
 def _test_of(run: Path) -> Samples:

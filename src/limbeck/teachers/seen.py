@@ -58,6 +58,14 @@ def check_unseen(folder: Path, data: Data) -> None:
         )
 
 
+def count_repeated(folder: Path, samples: Samples) -> int:
+    """Return how many of the samples the teacher in a folder was trained or validated on; 0 where nobody noted it."""
+    if not (folder / SEEN).is_file():
+        return 0
+    with safe_open(folder / SEEN, framework="pt") as file:
+        return int(torch.isin(contents(samples), file.get_tensor("contents")).sum())
+
+
 def contents(samples: Samples, rows: Tensor | None = None) -> Tensor:
     """Return a 64-bit hash of the inputs of each row, int64 [n]; rows: int64 [n], None for all."""
     each = (row for chunk in chunks(samples.inputs, rows) for row in chunk.cpu().numpy())

@@ -70,6 +70,16 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
         number, name = key.split("/", 1)
         state.setdefault(int(number), {})[name] = scalar
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            _lay_out_like(parameter, optimizer.state.get(parameter, {}))
+
+
+def _lay_out_like(parameter: Tensor, state: dict[str, Any]) -> None:
+    """Keep what is stored of a parameter in its own order in memory: fused optimizers go through both side by side."""
+    for key, value in state.items():
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,19 @@ from limbeck.data.samples import Samples
 from limbeck.data.views import Views
 from limbeck.errors import TrainingError
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import PLAIN, Arithmetic, Precision, choose
+from limbeck.models.work import multiply_adds
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.order import Order
+from limbeck.train.phases import UNMEASURED, Phases
+from limbeck.train.prefetch import ahead
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
-from limbeck.train.threads import SMALL_STEP, fitting_threads, multiply_adds
+from limbeck.train.step import Step, check_accumulation
+from limbeck.train.threads import SMALL_STEP, fitting_threads
 from limbeck.types import Batch, Knowledge, Record
 
 CHECKPOINT_SECONDS = 5.0
@@ -72,7 +79,8 @@ class Progress:
     """Where a fit is; everything here is JSON and goes into the checkpoint.
 
     best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
-    loss and parts over the steps of an epoch that is not finished.
+    loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed;
+    asked: samples that a live teacher answered for.
     """
 
     step: int = 0
@@ -84,6 +92,8 @@ class Progress:
     seconds: float = 0.0
     sums: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    precision: Precision = "fp32"
+    asked: int = 0
 
 
 def fit(
@@ -99,51 +109,60 @@ def fit(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     observers: Sequence[Observer] = (),
+    phases: Phases = UNMEASURED,
 ) -> Progress:
     """Train a model in place and leave it with its best weights, by accuracy on the validation rows.
 
     Ties, and differences of a single validation row, go to the later epoch; without validation rows the last epoch is
     kept. checkpoint: a file that is written every few seconds and from which an interrupted fit goes on to the same
-    result (on a CPU). Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError
-    when the loss is not finite.
+    result (on a CPU). phases: measures where the time goes. Of several processes (`limbeck.train.ranks`) each takes a
+    slice of every batch, and all end with the same weights. Raises ObjectiveError before the first step when the
+    teacher cannot serve a term, TrainingError when the loss is not finite.
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
+    check_accumulation(model, objective, settings.accumulate)
     accelerator = _accelerator(device or torch.device("cpu"))
     lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.device))
     torch.manual_seed(seed)
-    work = _prepare(model, objective, lesson, teacher, accelerator.device) * settings.batch_size
-    optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    modules = {"model": model.net, "objective": objective}
-    course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers)
-    order, progress, best = Order(lesson.rows, seed), Progress(), {}
-    if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
-        best, progress = found[0], Progress(**found[1])
-    started, saved = time.monotonic() - progress.seconds, time.monotonic()
-    last = min(budget.steps, budget.stop_at or budget.steps)
-    sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
-    model.train()
-    with fitting_threads(work, accelerator.device):
-        for step in range(progress.step, last):
+    arithmetic, work = _prepare(model, objective, lesson, teacher, settings, accelerator.device)
+    order, progress, best = Order(lesson.rows, seed), Progress(precision=arithmetic.precision), {}
+    with fitting_threads(work, accelerator.device), arithmetic.laid_out(model.net):
+        optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
+        prepared, wrapped = accelerator.prepare(model, optimizer)
+        modules = {"model": model.net, "objective": objective}
+        if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
+            best, progress = found[0], Progress(**found[1])
+        arithmetic = replace(arithmetic, precision=progress.precision)
+        alone = ranks.world() == 1  # then Accelerate's wrappers do nothing, at half the cost of a small step
+        backward, stepping = (Tensor.backward, optimizer) if alone else (accelerator.backward, wrapped)
+        take = Step(partial(arithmetic.forward, prepared), objective, backward, stepping, phases)
+        course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
+        started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
+        steps = range(progress.step, min(budget.steps, budget.stop_at or budget.steps))
+        made = ahead(steps, partial(_batches, lesson, order, settings), threaded=lesson.samples.mapped is not None)
+        sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
+        model.train()
+        for step in steps:
             if _out_of_patience(progress, settings):
                 break
-            batch = _batch(lesson, order, step, settings.batch_size)
-            knowledge = teacher(batch) if teacher is not None else Knowledge()
-            loss, parts = objective(prepared(batch.inputs), knowledge, batch)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step, budget.steps)
-            optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
-            optimizer.step()
-            sums += torch.stack([loss.detach(), *parts.values()])
+            ranks.seed_step(seed, step)
+            with phases("data"):
+                batches = next(made)
+            with phases("teacher's answers"):
+                taught = [(batch, teacher(batch) if teacher is not None else Knowledge()) for batch in batches]
+            sums += take(taught, learning_rate(settings, step, budget.steps))
+            phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
-            if progress.step % budget.per_epoch == 0 or progress.step == last:
-                means = sums / (step % budget.per_epoch + 1)
-                if _end_epoch(course, progress, means):
+            progress.asked = before + _asked(teacher) * ranks.world()
+            if progress.step % budget.per_epoch == 0 or progress.step == steps.stop:
+                means = ranks.total(sums) / (step % budget.per_epoch + 1)
+                with phases("validation"):
+                    is_best = _end_epoch(course, progress, means)
+                if is_best:
                     best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
                 sums.zero_()
                 model.train()
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if checkpoint is not None and ranks.is_first() and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 progress.sums = sums.tolist()
                 save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
                 saved = time.monotonic()
@@ -154,14 +173,14 @@ def fit(
 
 
 @torch.no_grad()
-def predict(model: Adapted, samples: Samples, rows: Tensor | None = None) -> Tensor:
+def predict(model: Adapted, samples: Samples, rows: Tensor | None = None, arithmetic: Arithmetic = PLAIN) -> Tensor:
     """Return the logits [n, C] (float32, CPU) of untouched samples in evaluation mode; the mode is put back."""
     rows = torch.arange(len(samples)) if rows is None else rows
     training = model.training
     model.eval()
     device = next(model.parameters()).device
     chunks = [
-        model(samples.batch(part).inputs.to(device)).logits.float().cpu()
+        arithmetic.forward(model, samples.batch(part).inputs.to(device)).logits.float().cpu()
         for part in torch.split(rows, _evaluation_batch(samples))
     ]
     model.train(training)
@@ -172,11 +191,13 @@ def _evaluation_batch(samples: Samples) -> int:
     return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // (4 * math.prod(samples.shape))))
 
 
-def accuracy(model: Adapted, samples: Samples, rows: Tensor, labels: Tensor) -> float | None:
+def accuracy(
+    model: Adapted, samples: Samples, rows: Tensor, labels: Tensor, arithmetic: Arithmetic = PLAIN
+) -> float | None:
     """Return the share of rows whose top class is their label; None when there are no rows."""
     if len(rows) == 0:
         return None
-    hits = predict(model, samples, rows).argmax(1) == labels.cpu()[rows.cpu()]
+    hits = predict(model, samples, rows, arithmetic).argmax(1) == labels.cpu()[rows.cpu()]
     return float(hits.double().mean())
 
 
@@ -199,6 +220,7 @@ class _Course:
     settings: Settings
     budget: Budget
     observers: Sequence[Observer]
+    arithmetic: Arithmetic
 
 
 def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
@@ -215,11 +237,16 @@ def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
 
 
 def _prepare(
-    model: Adapted, objective: Objective, lesson: Lesson, teacher: Teacher | None, device: torch.device
-) -> int:
+    model: Adapted,
+    objective: Objective,
+    lesson: Lesson,
+    teacher: Teacher | None,
+    settings: Settings,
+    device: torch.device,
+) -> tuple[Arithmetic, int]:
     """Let the terms see the shapes of one small batch, without moving any state of the model.
 
-    Returns the multiply-adds that a step costs for each sample; a live teacher counts as very many.
+    Returns how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
     """
     model.to(device).eval()
     rows = lesson.rows[:2].to(lesson.samples.device)
@@ -229,22 +256,33 @@ def _prepare(
         knowledge = teacher(batch) if teacher is not None else Knowledge()
     objective.prepare(outputs, knowledge, Context(student=model, samples=len(lesson.samples)))
     objective.to(device)
-    if teacher is not None and not teacher.recalls:
-        return SMALL_STEP
-    return multiply_adds(model, batch.inputs)
+    work = multiply_adds(model, batch.inputs) * settings.batch_size
+    arithmetic = choose(settings.precision, model, batch.inputs, work)
+    return arithmetic, work if teacher is None or teacher.recalls else SMALL_STEP
 
 
-def _batch(lesson: Lesson, order: Order, step: int, size: int) -> Batch:
-    rows, showing = order.batch(step, size)
-    device = lesson.samples.device
-    rows = rows.to(device)
-    view = None if lesson.views is None else lesson.views.number(showing).to(device)
-    return lesson.samples.batch(rows, view=view, views=lesson.views, labels=lesson.labels)
+def _batches(lesson: Lesson, order: Order, settings: Settings, step: int) -> list[Batch]:
+    """Return this process's slice of the batch of a step, in the parts that it is taken in: as many on each process."""
+    rows, showing = (ranks.slice_of(values) for values in order.batch(step, settings.batch_size))
+    device, views = lesson.samples.device, lesson.views
+    view = None if views is None else views.number(showing).to(device)
+    parts = torch.arange(len(rows)).tensor_split(min(settings.accumulate, settings.batch_size // ranks.world()))
+    return [
+        lesson.samples.batch(
+            rows[part].to(device), view=None if view is None else view[part], views=views, labels=lesson.labels
+        )
+        for part in (slice(int(one[0]), int(one[-1]) + 1) for one in parts)
+    ]
+
+
+def _asked(teacher: Teacher | None) -> int:
+    """Return how many samples a live teacher answered for so far; who recalls counts by itself."""
+    return 0 if teacher is None or teacher.recalls else teacher.asked
 
 
 def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
     loss, *parts = means.tolist()
-    named, lesson, budget = dict(zip(course.terms, parts, strict=True)), course.lesson, course.budget
+    named, budget = dict(zip(course.terms, parts, strict=True)), course.budget
     if not torch.isfinite(means).all():
         broken = [part for part, value in named.items() if value - value != 0] or ["the loss"]
         raise TrainingError(
@@ -259,10 +297,21 @@ def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
         step=progress.step,
         loss=loss,
         parts=named,
-        accuracy=accuracy(course.model, lesson.samples, lesson.validation, lesson.labels),
+        accuracy=_validate(course),
         lr=learning_rate(course.settings, progress.step - 1, budget.steps),
         seconds=progress.seconds,
     )
+
+
+def _validate(course: _Course) -> float | None:
+    """Return the accuracy on the validation rows, of which every process asks about a slice."""
+    model, lesson = course.model, course.lesson
+    if ranks.world() == 1 or len(lesson.validation) == 0:
+        return accuracy(model, lesson.samples, lesson.validation, lesson.labels, course.arithmetic)
+    ranks.share_buffers(model)
+    rows = ranks.slice_of(lesson.validation)
+    share = accuracy(model, lesson.samples, rows, lesson.labels, course.arithmetic) or 0.0
+    return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
 
 
 def _is_best(progress: Progress, value: float | None, count: int) -> bool:

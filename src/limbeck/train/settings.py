@@ -26,7 +26,9 @@ class Settings:
     epochs: passes over the transfer set; steps: optimizer steps, in place of epochs; batch_size: samples a
     step; optimizer: what takes the steps; lr: the highest learning rate; weight_decay: pull of the weights to
     0, decoupled for adamw; momentum: used by sgd alone; schedule: course of the learning rate over the whole
-    fit; patience: stop after this many epochs without a better validation accuracy.
+    fit; patience: stop after this many epochs without a better validation accuracy; precision: of products, auto is
+    bf16 where the processor has units for it and the model is large enough to gain; accumulate: parts that a batch is
+    taken in, for less memory.
     """
 
     epochs: Count = 20
@@ -38,6 +40,8 @@ class Settings:
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Literal["one_cycle", "cosine", "linear", "constant"] = "one_cycle"
     patience: Count | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    accumulate: Count = 1
 
     def steps_per_epoch(self, samples: int) -> int:
         """Return how many steps show about as many samples as there are."""

@@ -10,21 +10,8 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
-
-from limbeck.models.adapt import Adapted
 
 SMALL_STEP = 32_000_000  # multiply-adds of a forward pass of the whole batch; measured by benchmarks/threads.py
-
-
-def multiply_adds(model: Adapted, inputs: Tensor) -> int:
-    """Return the multiply-adds of one sample: matrix products and convolutions; inputs: [B, ...]."""
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model(inputs)
-    total: int = counter.get_total_flops()
-    return total // 2 // len(inputs)
 
 
 @contextlib.contextmanager
