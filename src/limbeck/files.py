@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from limbeck.errors import DiskError
+
+OFF = "off"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -58,6 +61,18 @@ def reporting_disk_errors(path: Path) -> Iterator[None]:
                 f"{path} cannot be written ({error.strerror}); choose another folder with --out."
             ) from error
         raise
+
+
+def cache_folder() -> Path | None:
+    """Return $LIMBECK_CACHE, or `limbeck` in the user's cache folder; None for `LIMBECK_CACHE=off`."""
+    chosen = os.environ.get("LIMBECK_CACHE", "")
+    if chosen == OFF:
+        return None
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "limbeck"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limbeck"
 
 
 def _partial(path: Path) -> Path:

@@ -82,7 +82,7 @@ def as_inputs(values: Arrays, where: str) -> Tensor:
     if array.size == 0:
         raise DataError(f"{where} inputs are empty (shape {list(array.shape)}); at least one sample is needed.")
     if array.dtype == np.uint8 and array.ndim in {3, 4}:
-        return torch.from_numpy(np.array(_channels_first(array), order="C"))
+        return torch.from_numpy(np.array(channels_first(array), order="C"))
     with np.errstate(over="ignore"):
         floats = np.array(array, dtype=np.float32, order="C")
     floats = floats[:, None] if floats.ndim == 1 else floats
@@ -145,7 +145,8 @@ def _reading(samples: Samples) -> ReadOptions | None:
     return ReadOptions(size=(samples.shape[1], samples.shape[2]), channels="grey" if samples.shape[0] == 1 else "rgb")
 
 
-def _channels_first(array: NDArray[Any]) -> NDArray[Any]:
+def channels_first(array: NDArray[Any]) -> NDArray[Any]:
+    """Return pictures [N, H, W] or [N, H, W, C] as a view [N, C, H, W]."""
     if array.ndim == 3:
         return array[:, None]
     last = array.shape[3] in PICTURE_CHANNELS and array.shape[1] not in PICTURE_CHANNELS

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from limbeck.data import mapped
 from limbeck.data.contents import Source
-from limbeck.data.hashing import row_hash
 from limbeck.data.samples import Samples
 from limbeck.data.table import join
 from limbeck.errors import DataError, did_you_mean
@@ -23,7 +23,8 @@ def take(samples: Samples, rows: NDArray[np.int64]) -> Samples:
     index = torch.from_numpy(rows)
     ids = tuple(samples.ids[row] for row in rows.tolist())
     raw = None if samples.raw is None else samples.raw.take(rows)
-    return Samples(samples.inputs[index], samples.labels[index], ids, raw)
+    mark = samples.mapped and mapped.stamp_of_rows(samples.mapped, index)
+    return Samples(samples.inputs_of(index), samples.labels[index], ids, raw, mark)
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
@@ -35,15 +36,18 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
                 f"Unlabelled samples must be like the training samples, {list(first.shape)} "
                 f"({first.inputs.dtype}), but they are {list(part.shape)} ({part.inputs.dtype})."
             )
-    inputs, labels = torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts])
+    marks = [part.mapped for part in parts if part.mapped is not None]
+    inputs = mapped.join([part.inputs for part in parts]) if marks else torch.cat([part.inputs for part in parts])
+    labels = torch.cat([part.labels for part in parts])
     raws = [part.raw for part in parts if part.raw is not None]
-    return Samples(inputs, labels, tuple(name for part in parts for name in part.ids), join(raws) if raws else None)
+    ids = tuple(name for part in parts for name in part.ids)
+    return Samples(inputs, labels, ids, join(raws) if raws else None, "+".join(marks) or None)
 
 
 def without_labels(samples: Samples, prefix: str = UNLABELLED) -> Samples:
     """Return the samples with all labels -1, and the prefix before those ids that lack it."""
     ids = tuple(name if name.startswith(prefix) else prefix + name for name in samples.ids)
-    return Samples(samples.inputs, torch.full_like(samples.labels, -1), ids, samples.raw)
+    return Samples(samples.inputs, torch.full_like(samples.labels, -1), ids, samples.raw, samples.mapped)
 
 
 def keep_classes(source: Source, classes: Sequence[str]) -> Source:
@@ -67,12 +71,11 @@ def keep_classes(source: Source, classes: Sequence[str]) -> Source:
 
 def count_identical(these: Samples, those: Samples) -> int:
     """Count those of `these` whose inputs are, byte for byte, also in `those`."""
-    known = {row_hash(row) for row in those.inputs.numpy()}
-    return sum(row_hash(row) in known for row in these.inputs.numpy())
+    return int(torch.isin(these.contents, those.contents).sum())
 
 
 def _renumber(samples: Samples, new: torch.Tensor) -> Samples:
     labels = new[samples.labels]
     rows = (labels > -2).nonzero().squeeze(1)
     kept = take(samples, rows.numpy())
-    return Samples(kept.inputs, labels[rows], kept.ids, kept.raw)
+    return Samples(kept.inputs, labels[rows], kept.ids, kept.raw, kept.mapped)

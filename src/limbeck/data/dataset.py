@@ -64,7 +64,8 @@ class Data:
         classes: Sequence[str] | None = None,
         options: ReadOptions = AS_FOUND,
     ) -> Data:
-        """Open a source by its text ("digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE").
+        """Open a source by its text ("digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE",
+        "npy:DIR").
 
         unlabelled: another source whose labels are ignored. validation: the fraction of the training samples
         of each class held out for choosing (0..1); test: likewise for testing, of all samples; both are used only

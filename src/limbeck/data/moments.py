@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
+from limbeck.data.mapped import chunks
 from limbeck.data.samples import Samples
 
-CHUNK = 4096
 CONSTANT = 1e-6
 
 
@@ -29,7 +27,7 @@ def mean_and_std(samples: Samples, rows: Tensor) -> tuple[Tensor, Tensor]:
 def _from_histogram(inputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Exact moments [C] of uint8 [N, C, H, W] on the 0..1 scale, by counting the 256 levels."""
     counts = torch.zeros(inputs.shape[1], 256, dtype=torch.float64)
-    for chunk in _chunks(inputs, rows):
+    for chunk in chunks(inputs, rows):
         for channel, pixels in enumerate(chunk.unbind(1)):
             counts[channel] += torch.bincount(pixels.flatten(), minlength=256).cpu()
     share = counts / counts.sum(dim=1, keepdim=True)
@@ -40,11 +38,13 @@ def _from_histogram(inputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def _from_values(inputs: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Moments in float64 of float [N, C, H, W] over N, H and W, or of [N, ...] over N."""
-    values = inputs.index_select(0, rows.to(inputs.device)).cpu().double()
-    variance, mean = torch.var_mean(values, dim=[0, 2, 3] if values.ndim == 4 else [0], correction=0)
+    axes = [0, 2, 3] if inputs.ndim == 4 else [0]
+    count = len(rows) * (inputs[0, 0].numel() if inputs.ndim == 4 else 1)
+    shape = inputs.shape[1:2] if inputs.ndim == 4 else inputs.shape[1:]
+    mean, variance = torch.zeros(2, *shape, dtype=torch.float64)
+    for chunk in chunks(inputs, rows):
+        mean += chunk.cpu().double().sum(axes) / count
+    middle = mean[:, None, None] if inputs.ndim == 4 else mean
+    for chunk in chunks(inputs, rows):
+        variance += (chunk.cpu().double() - middle).square().sum(axes) / count
     return mean, variance
-
-
-def _chunks(inputs: Tensor, rows: Tensor) -> Iterator[Tensor]:
-    for start in range(0, len(rows), CHUNK):
-        yield inputs.index_select(0, rows[start : start + CHUNK].to(inputs.device))

@@ -1,4 +1,4 @@
-"""Samples that are resident in memory, each with an id that never changes.
+"""Samples in memory or in a mapped file, each with an id that never changes.
 
 Shapes: N samples, B of them in a batch, C channels, H rows and W columns of pixels.
 """
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data.hashing import hash64_all, hash_rows
+from limbeck.data.mapped import regroup
 from limbeck.data.mixup import blend
 from limbeck.data.table import Table
 from limbeck.data.views import Views
@@ -28,14 +29,17 @@ class Samples:
     """N samples with labels and ids.
 
     inputs: uint8 [N, C, H, W] pictures, or float32 [N, ...] anything else; labels: int64 [N], -1 where
-    there is none; ids: N different texts; raw: the rows that the inputs are made from, for a table. Raises DataError
-    where these do not fit together.
+    there is none; ids: N different texts; raw: the rows that the inputs are made from, for a table; mapped: what
+    stands for the content of inputs that are a memory-mapped file, such as its size and time of change, None for those
+    in memory. Mapped inputs stay where they are; only batches move to a device. Raises DataError where these do not fit
+    together.
     """
 
     inputs: Tensor
     labels: Tensor
     ids: tuple[str, ...]
     raw: Table | None = None
+    mapped: str | None = None
 
     def __post_init__(self) -> None:
         count = len(self.ids)
@@ -61,22 +65,30 @@ class Samples:
         """The shape of one sample, without the N."""
         return tuple(self.inputs.shape[1:])
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return self.labels.device
+
     @cached_property
     def keys(self) -> Tensor:
         """int64 [N]: a 64-bit hash of each id, the same in every process."""
-        return torch.from_numpy(hash64_all(self.ids)).to(self.inputs.device)
+        return torch.from_numpy(hash64_all(self.ids)).to(self.device)
 
     @cached_property
     def contents(self) -> Tensor:
         """int64 [N]: a 64-bit hash of the inputs of each sample, the same in every process."""
-        return torch.from_numpy(hash_rows(self.inputs)).to(self.inputs.device)
+        return torch.from_numpy(hash_rows(self.inputs)).to(self.device)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of inputs, labels and ids: equal only for equal samples in equal order."""
+        """Hexadecimal SHA-256 of inputs, labels and ids: equal only for equal samples in equal order.
+
+        Of mapped inputs, their stamp.
+        """
         head = json.dumps([str(self.inputs.dtype), list(self.inputs.shape), self.ids])
-        digest = hashlib.sha256(head.encode())
-        for tensor in (self.inputs, self.labels):
+        digest = hashlib.sha256(f"{head}{self.mapped or ''}".encode())
+        for tensor in (self.labels,) if self.mapped else (self.inputs, self.labels):
             digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
@@ -94,7 +106,7 @@ class Samples:
         view 0, the untouched sample), made by `views`; a partner that is mixed in shows its own view of that number.
         labels: int64 [N] to use instead of the own ones.
         """
-        rows = rows.to(self.inputs.device)
+        rows = rows.to(self.device)
         view = torch.zeros_like(rows) if view is None else view.to(rows.device)
         chosen = self.labels if labels is None else labels.to(rows.device)
         inputs = self._view(rows, view, views)
@@ -106,11 +118,16 @@ class Samples:
         return Batch(inputs, chosen.index_select(0, rows), rows, view, mixed.partner, theirs, mixed.share)
 
     def _view(self, rows: Tensor, view: Tensor, views: Views | None) -> Tensor:
-        inputs = self.inputs.index_select(0, rows)
+        inputs = self.inputs.index_select(0, rows.to(self.inputs.device)).to(self.device)
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().div_(255)
         return inputs if views is None else views(inputs, self.keys.index_select(0, rows), view)
 
     def to(self, device: torch.device | str) -> Samples:
-        """Return the same samples with inputs and labels on a device."""
-        return Samples(self.inputs.to(device), self.labels.to(device), self.ids, self.raw)
+        """Return the same samples with labels and, where they are in memory, inputs on a device."""
+        inputs = self.inputs if self.mapped else self.inputs.to(device)
+        return Samples(inputs, self.labels.to(device), self.ids, self.raw, self.mapped)
+
+    def inputs_of(self, rows: Tensor) -> Tensor:
+        """Return the inputs of rows (int64 [R]), mapped where they are."""
+        return regroup(self.inputs, rows) if self.mapped else self.inputs[rows.to(self.inputs.device)]

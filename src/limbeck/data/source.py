@@ -10,25 +10,27 @@ from limbeck.data.csv_table import read_csv
 from limbeck.data.digits import read_digits
 from limbeck.data.folder import read_folder
 from limbeck.data.idx import read_idx
+from limbeck.data.npy import read_npy
 from limbeck.data.npz import read_npz
 from limbeck.data.parquet import read_parquet
 from limbeck.errors import DataError, did_you_mean
 
 __all__ = ["ReadOptions", "Source", "open_source"]
 
-KINDS = ("digits", "idx", "folder", "parquet", "csv", "npz")
+KINDS = ("digits", "idx", "folder", "parquet", "csv", "npz", "npy")
 READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "idx": read_idx,
     "folder": read_folder,
     "parquet": read_parquet,
     "csv": read_csv,
     "npz": read_npz,
+    "npy": read_npy,
 }
-EXPECTED = '"digits", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH" or "npz:FILE"'
+EXPECTED = '"digits", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER"'
 
 
 def open_source(text: str, options: ReadOptions) -> Source:
-    """Read "digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH" or "npz:FILE".
+    """Read "digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER".
 
     Raises DataError for another kind of source, for options that do not go with it, and for everything that is missing
     or broken in it.
@@ -68,4 +70,6 @@ def _kind_of(path: Path) -> str:
         return path.suffix[1:]
     if (path / "train.csv").is_file():
         return "csv"
+    if any(path.glob("x*.npy")):
+        return "npy"
     return "parquet" if any(path.glob("*.parquet")) else "folder"

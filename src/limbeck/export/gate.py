@@ -81,7 +81,8 @@ def exam_of(inputs: NDArray[Any], labels: Integers, classes: tuple[str, ...], to
     known = int(labelled.sum())
     if known < ENOUGH:
         return Exam(inputs, np.full_like(labels, -1), classes, tolerance, known)
-    return Exam(inputs[labelled], labels[labelled], classes, tolerance, known)
+    chosen = inputs if labelled.all() else inputs[labelled]
+    return Exam(chosen, labels[labelled], classes, tolerance, known)
 
 
 def compare(reference: Path, candidate: Path, exam: Exam) -> Judgement:

@@ -55,7 +55,7 @@ class Labeller:
 
     def chunks(self) -> tuple[Tensor, ...]:
         """Return all rows, in pieces of at most CHUNK."""
-        return torch.split(torch.arange(len(self.samples), device=self.samples.inputs.device), CHUNK)
+        return torch.split(torch.arange(len(self.samples), device=self.samples.device), CHUNK)
 
     def ask(self, rows: Tensor, view: int) -> Columns:
         """Return the columns of a view of rows (int64 [n]), asked for now or tried out before."""

@@ -21,7 +21,7 @@ def names_of(samples: Samples, rows: Tensor, view: Tensor, views: Views | None =
     rows, view: int64 [B]; views: what makes them. The id counts beside the content, since a view's random numbers come
     from it; so does the partner that is mixed in, for it may change when samples are added.
     """
-    rows = rows.to(samples.inputs.device)
+    rows = rows.to(samples.device)
     view = view.to(rows.device)
     keys, known = samples.keys.index_select(0, rows), samples.labels.index_select(0, rows) >= 0
     shown = _sample(samples, rows)

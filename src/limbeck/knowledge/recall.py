@@ -98,7 +98,7 @@ class Recalled(Teacher):
             self._fill(view)
             if self.store is not None:
                 rows = torch.arange(len(self.labeller.samples))
-                device = self.labeller.samples.inputs.device
+                device = self.labeller.samples.device
                 columns = self.store.read(self.labeller.names(rows, view))
                 self._tables[view] = tuple(column.to(device) for column in columns)
         return self._tables[view]

@@ -68,7 +68,7 @@ def _chosen(store: Store, labeller: Labeller, numbers: Sequence[int]) -> tuple[T
 
 
 def _stored(store: Store, labeller: Labeller, numbers: Sequence[int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    rows = torch.arange(len(labeller.samples), device=labeller.samples.inputs.device)
+    rows = torch.arange(len(labeller.samples), device=labeller.samples.device)
     for view in numbers:
         names = labeller.names(rows, view)
         known = torch.from_numpy(store.has(names)).to(rows.device)

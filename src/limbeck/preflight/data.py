@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
+from limbeck.data.dataset import Data
+from limbeck.data.mapped import chunks
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.subject import Subject
 
@@ -57,9 +60,7 @@ def check_inputs(subject: Subject) -> list[Finding]:
     that never vary: a note, and a fault where none does.
     """
     data = subject.plan.data
-    values = data.pool.inputs[data.train].flatten(1)
-    axis = 1 if data.kind == "image" else 0
-    still = values.amax(axis) == values.amin(axis)
+    still = _same_in_each(data) if data.kind == "image" else _same_in_all(data)
     count, total = int(still.sum()), len(still)
     if count == 0:
         return []
@@ -74,3 +75,18 @@ def check_inputs(subject: Subject) -> list[Finding]:
             f"{count:,} of {total:,} features have the same value in every training sample.",
         )
     ]
+
+
+def _same_in_each(data: Data) -> Tensor:
+    """Return bool [N]: the training samples whose values are all the same."""
+    parts = (part.flatten(1) for part in chunks(data.pool.inputs, data.train))
+    return torch.cat([part.amax(1) == part.amin(1) for part in parts])
+
+
+def _same_in_all(data: Data) -> Tensor:
+    """Return bool [D]: the features that have the same value in all training samples."""
+    first = data.pool.inputs[data.train[0]].flatten()
+    same = torch.ones_like(first, dtype=torch.bool)
+    for part in chunks(data.pool.inputs, data.train):
+        same &= (part.flatten(1) == first).all(0)
+    return same

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limbeck.data.hashing import row_hash
+from limbeck.data.mapped import chunks
 from limbeck.data.samples import Samples
 from limbeck.preflight.chance import clearly_more
 from limbeck.preflight.finding import Finding
@@ -74,8 +75,8 @@ def check_near_duplicates(subject: Subject) -> list[Finding]:
         return []
     known = set(_hashes(data.pool, data.train))
     fresh = torch.tensor([digest not in known for digest in _hashes(data.test, None, flat=True)])
-    train = thumbnails(data.pool.inputs[data.train])
-    test = thumbnails(data.test.inputs[fresh.nonzero().squeeze(1)])
+    train = torch.cat([thumbnails(part) for part in chunks(data.pool.inputs, data.train)])
+    test = torch.cat([thumbnails(part) for part in chunks(data.test.inputs, fresh.nonzero().squeeze(1))])
     if len(train) < 2 or len(test) == 0:
         return []
     queries = _draw(len(train))
@@ -122,8 +123,10 @@ def _draw(count: int) -> Tensor:
 
 def _hashes(samples: Samples, rows: Tensor | None, *, flat: bool = False) -> list[str]:
     """Return the content hashes of rows, of all for None; flat: those of a single colour too."""
-    inputs = samples.inputs if rows is None else samples.inputs[rows]
-    if not flat and samples.kind == "image":
-        values = inputs.flatten(1)
-        inputs = inputs[values.amax(1) > values.amin(1)]
-    return [row_hash(row) for row in inputs.cpu().numpy()]
+    found: list[str] = []
+    for part in chunks(samples.inputs, rows):
+        values = part.flatten(1)
+        skips = not flat and samples.kind == "image"
+        kept = part[values.amax(1) > values.amin(1)] if skips else part
+        found += [row_hash(row) for row in kept.cpu().numpy()]
+    return found

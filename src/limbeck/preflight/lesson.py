@@ -60,7 +60,7 @@ class Rehearsal:
     def batch(self, step: int) -> Batch:
         """Return the batch that the run shows in a step."""
         rows, showing = self._order.batch(step, self.settings.batch_size)
-        views, device = self.lesson.views, self.lesson.samples.inputs.device
+        views, device = self.lesson.views, self.lesson.samples.device
         view = None if views is None else views.number(showing).to(device)
         return self.lesson.samples.batch(rows, view=view, views=views, labels=self.lesson.labels)
 

@@ -48,7 +48,7 @@ class DataSection(Strict):
     """Where samples come from, how they are read, split and augmented.
 
     source: `digits` (built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures), `parquet:PATH` (pictures in a table),
-    `csv:PATH` (a table) or `npz:FILE` (arrays); `$VARIABLES` are filled in.
+    `csv:PATH` (a table), `npz:FILE` (arrays) or `npy:DIR` (arrays larger than memory); `$VARIABLES` are filled in.
     unlabelled: another source whose labels are ignored; the teacher answers for its samples.
     size: pixels of a side, or [height, width], to which pictures are brought; may be left out where all have one size.
     channels: colour or grey; `auto` is grey where every picture is grey.

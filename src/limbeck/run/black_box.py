@@ -129,7 +129,7 @@ def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
     mapped = map_classes(names, data.classes, count=model.classes, given=classes.map, who=str(folder))
 
     def open_for(samples: Samples, rows: Tensor) -> Teacher:
-        return _through(ModuleTeacher(copy.deepcopy(model).to(samples.inputs.device)), mapped)
+        return _through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
 
     def cost_of(one: Tensor) -> Cost:
         local = copy.deepcopy(model).cpu()

@@ -1,32 +1,17 @@
 """Controls that were trained before, by what decides their result.
 
-A control does not depend on the student's objective, so a run that changes a temperature need not train it again. The
-folder is $LIMBECK_CACHE, or `limbeck` in the user's cache folder; `LIMBECK_CACHE=off` switches it off.
+A control does not depend on the student's objective, so a run that changes a temperature need not train it again.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
-from limbeck.files import write_bytes
+from limbeck.files import cache_folder, write_bytes
 
-OFF = "off"
 RECORD = "fit.json"  # how a fit went; written last, so a folder that has it is whole
-
-
-def cache_folder() -> Path | None:
-    """Return the cache folder, None when it is switched off."""
-    chosen = os.environ.get("LIMBECK_CACHE", "")
-    if chosen == OFF:
-        return None
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "limbeck"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limbeck"
 
 
 def fetch(key: str, folder: Path) -> str | None:

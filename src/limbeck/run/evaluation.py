@@ -129,7 +129,7 @@ def _samples(
             f"shape {list(shape)}."
         )
     lookup = torch.tensor([classes.index(name) for name in found.classes])
-    return Samples(samples.inputs, lookup[samples.labels], samples.ids)
+    return Samples(samples.inputs, lookup[samples.labels], samples.ids, mapped=samples.mapped)
 
 
 def _rows(source: str, classes: list[str], learned: Preprocessing) -> Samples:

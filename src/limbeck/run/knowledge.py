@@ -12,6 +12,7 @@ import torch
 
 from limbeck.data.samples import Samples
 from limbeck.errors import DiskError, ObjectiveError, UserError
+from limbeck.files import cache_folder
 from limbeck.knowledge.advise import Advice, Case, advise
 from limbeck.knowledge.form import Form, Top, form_for
 from limbeck.knowledge.label import Labeller, count_missing, missing_chunks
@@ -21,7 +22,6 @@ from limbeck.knowledge.recall import LIMIT_BYTES, Recalled
 from limbeck.knowledge.spot import spot_check
 from limbeck.knowledge.store import Store, open_store
 from limbeck.objectives.objective import Objective
-from limbeck.run.cache import cache_folder
 from limbeck.run.plan import Plan, expand
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
@@ -131,7 +131,7 @@ def form_of_answers(plan: Plan) -> Form:
 def manifest_of(plan: Plan, teacher: Teacher, pool: Samples) -> Manifest:
     """Return what the answers of a plan's teacher belong to."""
     title = plan.teacher.model.title if plan.teacher else plan.black_box.title if plan.black_box else ""
-    return manifest_for(teacher, plan.views, pool.inputs.device.type, form_of_answers(plan), title)
+    return manifest_for(teacher, plan.views, pool.device.type, form_of_answers(plan), title)
 
 
 def place_of(plan: Plan, manifest: Manifest) -> Path | None:

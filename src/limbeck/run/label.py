@@ -13,13 +13,12 @@ from pathlib import Path
 import torch
 
 from limbeck.errors import UserError
-from limbeck.files import reporting_disk_errors
+from limbeck.files import cache_folder, reporting_disk_errors
 from limbeck.knowledge.label import ALL, Heard, Labeller, Share, count_missing, fill
 from limbeck.knowledge.ledger import Ledger
 from limbeck.knowledge.spot import spot_check
 from limbeck.knowledge.store import Store, open_store
 from limbeck.knowledge.verify import Verified, verify_against
-from limbeck.run.cache import cache_folder
 from limbeck.run.fits import open_workshop
 from limbeck.run.knowledge import STORES, check_wishes, manifest_of, place_of
 from limbeck.run.plan import Plan

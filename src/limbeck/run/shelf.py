@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.errors import UserError, did_you_mean
+from limbeck.files import cache_folder
 from limbeck.knowledge.manifest import MANIFEST, read_manifest
 from limbeck.knowledge.store import Store
-from limbeck.run.cache import cache_folder
 from limbeck.run.knowledge import STORES
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.data.hashing import row_hash
+from limbeck.data.mapped import chunks
 from limbeck.data.samples import Samples
 from limbeck.errors import DataError
 from limbeck.files import write_bytes
@@ -67,5 +68,5 @@ def count_repeated(folder: Path, samples: Samples) -> int:
 
 def contents(samples: Samples, rows: Tensor | None = None) -> Tensor:
     """Return a 64-bit hash of the inputs of each row, int64 [n]; rows: int64 [n], None for all."""
-    inputs = samples.inputs.cpu().numpy() if rows is None else samples.inputs.cpu()[rows.cpu()].numpy()
-    return torch.from_numpy(np.fromiter((int(row_hash(row), 16) for row in inputs), dtype=np.uint64).view(np.int64))
+    each = (row for chunk in chunks(samples.inputs, rows) for row in chunk.cpu().numpy())
+    return torch.from_numpy(np.fromiter((int(row_hash(row), 16) for row in each), dtype=np.uint64).view(np.int64))

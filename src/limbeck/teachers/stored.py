@@ -41,7 +41,7 @@ class StoredTeacher(Teacher):
         self.provides, self.classes = PROVIDES[answers.says], answers.count
         table = answers.scores if answers.scores is not None else answers.labels
         assert table is not None
-        device = samples.inputs.device
+        device = samples.device
         self._table, self._found, self._graded = table.to(device), found.to(device), answers.scores is not None
         self.fingerprint = self.current_fingerprint()
 

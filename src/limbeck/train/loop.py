@@ -5,6 +5,7 @@ Shapes: B samples in the batch, C classes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,6 +31,7 @@ from limbeck.train import ranks
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.order import Order
 from limbeck.train.phases import UNMEASURED, Phases
+from limbeck.train.prefetch import ahead
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
 from limbeck.train.step import Step, check_accumulation
 from limbeck.train.threads import SMALL_STEP, fitting_threads
@@ -38,6 +40,7 @@ from limbeck.types import Batch, Knowledge, Record
 CHECKPOINT_SECONDS = 5.0
 ONE_SAMPLE = 1.0 + 1e-9
 EVALUATION_BATCH = 1024
+EVALUATION_BYTES = 16 * 2**20  # of the inputs of a batch; what a convolution makes of them is several times as large
 
 Observer = Callable[[Record], None]
 
@@ -119,7 +122,7 @@ def fit(
     objective.check(teacher.provides if teacher is not None else frozenset())
     check_accumulation(model, objective, settings.accumulate)
     accelerator = _accelerator(device or torch.device("cpu"))
-    lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.inputs.device))
+    lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.device))
     torch.manual_seed(seed)
     arithmetic, work = _prepare(model, objective, lesson, teacher, settings, accelerator.device)
     order, progress, best = Order(lesson.rows, seed), Progress(precision=arithmetic.precision), {}
@@ -133,22 +136,23 @@ def fit(
         take = Step(partial(arithmetic.forward, prepared), objective, Tensor.backward, optimizer, phases)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
         started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
-        last = min(budget.steps, budget.stop_at or budget.steps)
+        steps = range(progress.step, min(budget.steps, budget.stop_at or budget.steps))
+        made = ahead(steps, partial(_batches, lesson, order, settings), threaded=lesson.samples.mapped is not None)
         sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
         model.train()
-        for step in range(progress.step, last):
+        for step in steps:
             if _out_of_patience(progress, settings):
                 break
             ranks.seed_step(seed, step)
             with phases("data"):
-                batches = _batches(lesson, order, step, settings)
+                batches = next(made)
             with phases("teacher's answers"):
                 taught = [(batch, teacher(batch) if teacher is not None else Knowledge()) for batch in batches]
             sums += take(taught, learning_rate(settings, step, budget.steps))
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             progress.asked = before + _asked(teacher) * ranks.world()
-            if progress.step % budget.per_epoch == 0 or progress.step == last:
+            if progress.step % budget.per_epoch == 0 or progress.step == steps.stop:
                 means = ranks.total(sums) / (step % budget.per_epoch + 1)
                 with phases("validation"):
                     is_best = _end_epoch(course, progress, means)
@@ -174,11 +178,15 @@ def predict(model: Adapted, samples: Samples, rows: Tensor | None = None, arithm
     model.eval()
     device = next(model.parameters()).device
     chunks = [
-        arithmetic.forward(model, samples.batch(part.to(samples.inputs.device)).inputs.to(device)).logits.float().cpu()
-        for part in torch.split(rows, EVALUATION_BATCH)
+        arithmetic.forward(model, samples.batch(part).inputs.to(device)).logits.float().cpu()
+        for part in torch.split(rows, _evaluation_batch(samples))
     ]
     model.train(training)
     return torch.cat(chunks) if chunks else torch.zeros(0, model.classes)
+
+
+def _evaluation_batch(samples: Samples) -> int:
+    return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // (4 * math.prod(samples.shape))))
 
 
 def accuracy(
@@ -243,7 +251,7 @@ def _prepare(
     Returns how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
     """
     model.to(device).eval()
-    rows = lesson.rows[:2].to(lesson.samples.inputs.device)
+    rows = lesson.rows[:2].to(lesson.samples.device)
     batch = lesson.samples.batch(rows, labels=lesson.labels)
     with torch.no_grad():
         outputs = model(batch.inputs)
@@ -255,10 +263,10 @@ def _prepare(
     return arithmetic, work if teacher is None or teacher.recalls else SMALL_STEP
 
 
-def _batches(lesson: Lesson, order: Order, step: int, settings: Settings) -> list[Batch]:
+def _batches(lesson: Lesson, order: Order, settings: Settings, step: int) -> list[Batch]:
     """Return this process's slice of the batch of a step, in the parts that it is taken in: as many on each process."""
     rows, showing = (ranks.slice_of(values) for values in order.batch(step, settings.batch_size))
-    device, views = lesson.samples.inputs.device, lesson.views
+    device, views = lesson.samples.device, lesson.views
     view = None if views is None else views.number(showing).to(device)
     parts = torch.arange(len(rows)).tensor_split(min(settings.accumulate, settings.batch_size // ranks.world()))
     return [
