@@ -25,7 +25,7 @@ from torch import Tensor
 from limbeck.data.affine import Rotate, Scale
 from limbeck.data.dataset import Data
 from limbeck.data.views import Shift, Views
-from limbeck.knowledge.memory import remember
+from limbeck.knowledge.recall import remember
 from limbeck.models import MLP
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.weights import load_weights, save_weights

@@ -23,6 +23,7 @@ def test_a_users_mistake_ends_with_2_and_a_failure_with_1() -> None:
         "Failure": 1,
         "DiskError": 1,
         "TrainingError": 1,
+        "LostError": 1,
         "ExportError": 1,
     }
 

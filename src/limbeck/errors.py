@@ -9,6 +9,7 @@ LimbeckError
 │   └── FolderError    a run folder that exists, is missing or is not one
 └── Failure            the work itself went wrong: exit code 1
     ├── DiskError      no space, no permission
+    ├── LostError      another process of the same run ended
     ├── TrainingError  the loss is not finite any more
     └── ExportError    the exported file does not equal the model
 
@@ -65,6 +66,10 @@ class Failure(LimbeckError):
 
 class DiskError(Failure):
     """The disk is full or the folder cannot be written."""
+
+
+class LostError(Failure):
+    """Another of the processes that carry out the run together has ended."""
 
 
 class TrainingError(Failure):

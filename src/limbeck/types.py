@@ -47,15 +47,30 @@ class Outputs:
 
 
 @dataclass(frozen=True)
+class TopK:
+    """The K highest logits of an answer, and what the others add up to.
+
+    values: [B, K], highest first; classes: int64 [B, K], whose logits they are; tails: [B] by temperature T, the
+    log-sum-exp of the other C - K logits divided by T, -inf where K = C.
+    """
+
+    values: Tensor
+    classes: Tensor
+    tails: Mapping[float, Tensor]
+
+
+@dataclass(frozen=True)
 class Knowledge:
     """What the teacher said about a batch; whether it spoke now or earlier cannot be seen from here.
 
-    logits: [B, C]; probs: [B, C], rows sum to 1; labels: int64 [B], the teacher's top class.
+    logits: [B, C]; probs: [B, C], rows sum to 1; labels: int64 [B], the teacher's top class; topk: in place of logits
+    where only the K highest were kept.
     """
 
     logits: Tensor | None = None
     probs: Tensor | None = None
     labels: Tensor | None = None
+    topk: TopK | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
 
 

@@ -92,7 +92,7 @@ def test_interrupted_run_goes_on(call, tiny, monkeypatch, moment, told):
 
 
 def test_run_interrupted_before_its_folder_says_no_more_than_that(call, tiny, monkeypatch):
-    monkeypatch.setattr("limbeck.run.plan.plan_from_recipe", interrupt)
+    monkeypatch.setattr("limbeck.cli.one_run.plan_from_recipe", interrupt)
 
     answer = call("run", tiny)
 
@@ -169,13 +169,13 @@ def test_command_in_the_first_comment_is_a_quick_run_elsewhere(call, workplace, 
     comment = " ".join(line.removeprefix("#").removesuffix("\\") for line in lines[1:3])
     command = shlex.split(comment)
     started = []
-    monkeypatch.setattr("limbeck.cli.app._run", lambda *given, **named: started.append(given))
+    monkeypatch.setattr("limbeck.cli.one_run.carry_out", lambda *given, **named: started.append(given))
 
     assert command[0] == "limbeck"
     assert call(*command[1:]).code == 0
-    ((recipe, out, resume, force, *_),) = started
+    ((recipe, asked, _),) = started
     assert (recipe.seeds, recipe.teacher.train.epochs, recipe.student.train.epochs) == (1, 1, 1)
-    assert (out, resume, force) == (Path("runs/check"), False, True)
+    assert (asked.out, asked.resume, asked.force) == (Path("runs/check"), False, True)
 
 
 def test_evaluate_repeats_the_reports_figures(call, finished_run, workplace):

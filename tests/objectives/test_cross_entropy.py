@@ -46,3 +46,22 @@ def test_no_label_at_all_is_a_zero_that_can_be_differentiated() -> None:
         value = CrossEntropy()(Outputs(logits), Knowledge(), Batch(logits, labels))
         assert value.item() == 0 and value.dtype == torch.float32
         assert torch.autograd.grad(value, logits)[0].abs().sum() == 0
+
+
+@pytest.mark.parametrize("cuts", [[4], [1, 8], [3, 5, 6]])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_parts_of_a_batch_add_up_by_the_rows_that_count(cuts: list[int], mixed: bool) -> None:
+    partners = LABELS.roll(2)
+    shares = torch.linspace(0, 1, 9, dtype=torch.float64)
+    term, numbers = CrossEntropy(0.1), torch.arange(9)
+
+    def part(rows: torch.Tensor) -> tuple[float, float]:
+        extra = (None, None, rows, partners[rows], shares[rows]) if mixed else ()
+        batch = Batch(LOGITS[rows], LABELS[rows], *extra)
+        count = torch.as_tensor(term.counted(Knowledge(), batch))
+        return float(term(Outputs(LOGITS[rows]), Knowledge(), batch)), float(count)
+
+    whole, total = part(numbers)
+    values = [part(rows) for rows in numbers.tensor_split(cuts)]
+    assert total == sum(count for _, count in values) > 0
+    assert sum(value * count / total for value, count in values) == pytest.approx(whole)

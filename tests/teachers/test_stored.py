@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from limbeck.data.samples import Samples
-from limbeck.knowledge.memory import remember
+from limbeck.knowledge.recall import remember
 from limbeck.teachers.answers import Answers
 from limbeck.teachers.classes import ClassMap
 from limbeck.teachers.mapped import MappedTeacher

@@ -12,17 +12,16 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from limbeck.cli.stop import INTERRUPTED, Stopped, sentence, stoppable
+from limbeck.cli.knowledge import knowledge, label
+from limbeck.cli.rank import complaint, launched_rank
+from limbeck.cli.stop import INTERRUPTED, Stopped, sentence
 from limbeck.errors import LimbeckError, RecipeError, UserError
-
-if TYPE_CHECKING:
-    from limbeck.recipe.model import Recipe
 
 app = typer.Typer(
     name="limbeck",
@@ -33,7 +32,7 @@ app = typer.Typer(
     epilog="Start with: limbeck demo",
     rich_markup_mode="rich",
 )
-console = Console(stderr=True)
+console = Console(stderr=True, quiet=launched_rank() != 0)
 UsageError: Any = typer.BadParameter.__base__  # of every mistake in the arguments; typer gives it no public name
 
 Out = Annotated[Path | None, typer.Option(help="The run folder; otherwise runs/NAME, runs/NAME-2, ...")]
@@ -41,6 +40,13 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing run fo
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Import the package.module:Class that the recipe names.")]
+Profiled = Annotated[
+    bool, typer.Option("--profile", help="Also write into profile/ where the time went, with a trace of a few steps.")
+]
+Track = Annotated[
+    bool,
+    typer.Option("--track", help="Insist on TensorBoard files; where the extra is installed, they are written anyway."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")
@@ -54,7 +60,8 @@ def main() -> None:
     try:
         code = app(prog_name="limbeck", standalone_mode=False)
     except LimbeckError as error:
-        _complain(_told(error))
+        if (message := complaint(error, _told(error))) is not None:
+            _complain(message)
         code = error.exit_code
     except Stopped as stop:
         _say_stopped(stop.command)
@@ -89,7 +96,8 @@ def _told(error: LimbeckError) -> str:
 
 
 def _complain(message: str) -> None:
-    console.print(f"[bold red]Error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
+    loud = Console(stderr=True)
+    loud.print(f"[bold red]Error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 def _name_of(error: Any) -> str:
@@ -114,10 +122,11 @@ def _root(
 @app.command(epilog="Example: limbeck demo --out runs/first")
 def demo(out: Out = None, resume: Resume = False, force: Force = False, device: Device = "auto") -> None:
     """Run the main job on built-in handwritten digits; the last line is the report's path."""
+    from limbeck.cli.one_run import Asked, carry_out
     from limbeck.recipe.load import load_recipe
     from limbeck.recipe.shipped import shipped
 
-    _run(load_recipe(shipped("demo.yaml")), out, resume, force, device, as_json=False, is_demo=True, trust=False)
+    carry_out(load_recipe(shipped("demo.yaml")), Asked(out, resume, force, device, is_demo=True), console)
 
 
 @app.command(
@@ -132,12 +141,16 @@ def run(
     force: Force = False,
     device: Device = "auto",
     trust: Trust = False,
+    profile: Profiled = False,
+    track: Track = False,
     as_json: Json = False,
 ) -> None:
     """Train, compare with fair controls, export and report; the last line is the report's path."""
+    from limbeck.cli.one_run import Asked, carry_out
     from limbeck.recipe.load import load_recipe
 
-    _run(load_recipe(recipe, set_ or []), out, resume, force, device, as_json, is_demo=False, trust=trust)
+    asked = Asked(out, resume, force, device, trust=trust, as_json=as_json, profile=profile, track=track)
+    carry_out(load_recipe(recipe, set_ or []), asked, console)
 
 
 @app.command(epilog="Example: limbeck check photos.yaml && limbeck run photos.yaml")
@@ -190,6 +203,10 @@ def init(
         raise UserError(f"--label is for tables, but {place} is neither a CSV file nor a folder with train.csv.")
     else:
         print(write_recipe(place, out, force))
+
+
+app.command(epilog="Example: limbeck label photos.yaml && limbeck run photos.yaml")(label)
+app.add_typer(knowledge, name="knowledge")
 
 
 @app.command(epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json")
@@ -312,48 +329,6 @@ def schema() -> None:
     from limbeck.recipe.model import Recipe
 
     print(json.dumps(Recipe.model_json_schema(), indent=2))
-
-
-def _run(
-    recipe: Recipe, out: Path | None, resume: bool, force: bool, device: str, as_json: bool, is_demo: bool, trust: bool
-) -> None:
-    from limbeck.cli.progress import Bars
-    from limbeck.run.device import pick_device
-    from limbeck.run.pipeline import run as carry_out
-    from limbeck.run.plan import plan_from_recipe
-    from limbeck.run.result import read_report
-
-    chosen = pick_device(device)
-    with stoppable(recipe, out, demo=is_demo):
-        plan = plan_from_recipe(recipe, trust=trust)
-        with Bars(console) as bars:
-            folder = carry_out(plan, out=out, resume=resume, force=force, device=chosen, watcher=bars)
-    found = read_report(folder)
-    if as_json:
-        print(json.dumps(found))
-        return
-    _sum_up(found)
-    print(folder / "report.html")
-
-
-def _sum_up(report: dict[str, Any]) -> None:
-    """Print figures, verdict and notes of a run to stderr."""
-    from limbeck.cli.tables import files_table, report_table, sweep_table
-
-    if report["variants"]:
-        console.print(sweep_table(report))
-    console.print(report_table(report))
-    if report["export"]:
-        console.print(files_table(report))
-    verdict = report["verdict"]
-    sentences = []
-    if verdict is not None:
-        soft = verdict["over_teacher_labels"]
-        sentences = [verdict["sentence"], *([soft["sentence"]] if soft else []), *verdict["notes"]]
-    int8 = (report["export"] or {}).get("int8")
-    gate = [int8["gate"]["sentence"]] if int8 and not int8["file"] else []
-    for text in (*sentences, *report["data"]["notes"], *gate):
-        console.print(escape(text), highlight=False)
 
 
 def _print(found: Any, as_json: bool, table: Any) -> None:

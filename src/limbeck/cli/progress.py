@@ -29,6 +29,7 @@ class Bars:
             transient=True,
         )
         self._bars: dict[bool, TaskID] = {}
+        self._answers: TaskID | None = None
         self._fits: dict[tuple[str, int], int] = {}
 
     def __enter__(self) -> Bars:
@@ -62,6 +63,12 @@ class Bars:
         shown = [key for key in self._fits if key[0] == model]
         seen = self._fits.pop(shown[-1]) if shown else 0
         self._advance(model, max(steps - seen, 0))
+
+    def answered(self, count: int, of: int) -> None:
+        """Move the bar of the teacher's answers, which comes with the first of them."""
+        if self._answers is None:
+            self._answers = self.progress.add_task("teacher's answers", total=of)
+        self.progress.advance(self._answers, count)
 
     def _advance(self, model: str, steps: int) -> None:
         bar = self._bars.get(model == TEACHER)

@@ -14,6 +14,8 @@ from limbeck.cli.narrow import Narrowing
 
 KEPT = "Figures of each model's kept seed, the best on validation{samples}; a run's report gives means over seeds."
 
+LEAST_SHARE = 0.001  # of a run's time, to be shown
+
 
 def report_table(report: Mapping[str, Any]) -> Narrowing:
     """Return teacher, student and controls of one run."""
@@ -53,6 +55,20 @@ def files_table(report: Mapping[str, Any]) -> Narrowing:
         rows.append([entry["file"].rpartition("/")[2], *shares, *speed])
     columns = ("file", "accuracy", "95 %", "worst class", "bytes", "ms", "ratio")
     return Narrowing(columns, rows, spare=("ratio", "worst class", "95 %", "ms"))
+
+
+def profile_tables(found: Mapping[str, Any]) -> list[Narrowing]:
+    """Return where the time of a run went: by phase, and by operator of each traced fit."""
+    rows = [
+        [one["phase"], one["group"], f"{one['seconds']:.2f}", f"{one['share']:.1%}"]
+        for one in found["phases"]
+        if one["share"] >= LEAST_SHARE
+    ]
+    tables = [Narrowing(("phase", "for", "seconds", "share"), rows, spare=("seconds",))]
+    for name, operators in found["operators"].items():
+        rows = [[one["operator"], f"{one['calls']:,}", f"{one['share']:.1%}"] for one in operators]
+        tables.append(Narrowing((f"operator, {name}", "calls", "share"), rows, spare=("calls",)))
+    return tables
 
 
 def bench_table(found: Mapping[str, Any]) -> Group:
@@ -106,6 +122,26 @@ def listing_table(rows: list[dict[str, str]]) -> Table:
     for row in rows:
         table.add_row(escape(row["name"]), escape(row["options"]), escape(row["summary"]))
     return table
+
+
+def stores_table(stores: Sequence[Mapping[str, Any]]) -> Narrowing:
+    """Return the knowledge stores of this machine."""
+    rows = []
+    for one in stores:
+        counts = [str(one["classes"]), one["kept"], f"{one['rows']:,}", f"{one['bytes']:,}"]
+        rows.append([one["name"], one["teacher"], *counts, ", ".join(one["augment"]) or "-", one["last_use"][:10]])
+    columns = ("store", "teacher", "classes", "kept", "rows", "bytes", "views by", "last use")
+    return Narrowing(columns, rows, spare=("kept", "classes", "views by", "last use"))
+
+
+def verified_table(found: Mapping[str, tuple[Mapping[str, Any], bool]]) -> Narrowing:
+    """Return what was found in knowledge stores."""
+    rows = []
+    for folder, (one, sound) in found.items():
+        counts = ["-" if one[key] is None else f"{one[key]:,}" for key in ("rows", "repeated", "missing", "wrong")]
+        rows.append([folder.rpartition("/")[2], *counts, f"{len(one['broken']):,}", "sound" if sound else "NOT SOUND"])
+    columns = ("store", "rows", "repeated", "missing", "wrong", "broken files", "")
+    return Narrowing(columns, rows, spare=("repeated",))
 
 
 def findings_table(findings: list[dict[str, str]]) -> Table:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HASHED_AT_ONCE = 4096
 
 
 def hash64(text: str) -> int:
@@ -19,6 +25,19 @@ def hash64(text: str) -> int:
 def hash64_all(texts: Iterable[str], salt: str = "") -> NDArray[np.int64]:
     """Hash each text after a salt: int64 [N]. Another salt gives an unrelated order."""
     return np.fromiter((hash64(salt + text) for text in texts), dtype=np.int64)
+
+
+def hash_rows(values: Tensor) -> NDArray[np.int64]:
+    """Hash type, shape and content of each row of a tensor [N, ...]: int64 [N]; read in chunks, mapped files too."""
+    head = hashlib.sha256(f"{values.dtype}{list(values.shape[1:])}".encode())
+    hashes = np.empty(len(values), dtype=np.int64)
+    for first in range(0, len(values), HASHED_AT_ONCE):
+        chunk = np.ascontiguousarray(values[first : first + HASHED_AT_ONCE].cpu().numpy())
+        for place, row in enumerate(chunk, first):
+            digest = head.copy()
+            digest.update(row.data)
+            hashes[place] = int.from_bytes(digest.digest()[:8], "little", signed=True)
+    return hashes
 
 
 def content_hash(content: bytes) -> str:

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from limbeck.data.hashing import hash64_all
+from limbeck.data.hashing import hash64_all, hash_rows
 from limbeck.data.mixup import blend
 from limbeck.data.table import Table
 from limbeck.data.views import Views
@@ -65,6 +65,11 @@ class Samples:
     def keys(self) -> Tensor:
         """int64 [N]: a 64-bit hash of each id, the same in every process."""
         return torch.from_numpy(hash64_all(self.ids)).to(self.inputs.device)
+
+    @cached_property
+    def contents(self) -> Tensor:
+        """int64 [N]: a 64-bit hash of the inputs of each sample, the same in every process."""
+        return torch.from_numpy(hash_rows(self.inputs)).to(self.inputs.device)
 
     @cached_property
     def fingerprint(self) -> str:

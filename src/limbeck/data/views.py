@@ -127,7 +127,7 @@ class Views:
         self._mixup = _mixup_of(self.transforms)
         if self._mixup is not None and partners is None:
             raise DataError("mixup needs to know whom it may mix with; give Views the partners.")
-        self._partners = partners
+        self.partners = partners
         changes = [one for one in self.transforms if isinstance(one, Transform)]
         self._changes = _joined(changes)
         self._salts = torch.tensor(list(_salts(changes, seed)), dtype=torch.int64)
@@ -168,12 +168,12 @@ class Views:
 
         keys and view: as above; known: bool [B], whether the row has a label in the data. View 0 is left alone.
         """
-        if self._mixup is None or self._partners is None:
+        if self._mixup is None or self.partners is None:
             return None
         if self._mixing_salts.device != keys.device:
-            self._mixing_salts, self._partners = self._mixing_salts.to(keys.device), self._partners.to(keys.device)
+            self._mixing_salts, self.partners = self._mixing_salts.to(keys.device), self.partners.to(keys.device)
         bits = random_bits(self._mixing_salts, keys, view)
-        partner, share = self._partners.find(bits[:, 0], known), self._mixup.share(bits[:, 1])
+        partner, share = self.partners.find(bits[:, 0], known), self._mixup.share(bits[:, 1])
         return Mix(torch.where(view == 0, rows, partner), torch.where(view == 0, torch.ones_like(share), share))
 
 

@@ -32,11 +32,13 @@ class Term(nn.Module, ABC):
     needs: what it asks of the teacher, a subset of {"logits", "probs", "labels"}; empty for a term that does
     without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch may be
     taken in parts, each counting by the rows that the loss is a mean over; not where samples are related to each other.
+    topk: whether it works with `Knowledge.topk` in place of all logits.
     """
 
     needs: frozenset[str] = frozenset()
     unlabelled: ClassVar[bool] = True
     additive: ClassVar[bool] = True
+    topk: ClassVar[bool] = False
 
     def describe(self) -> str:
         """Return the recipe's name with its options, such as 'soft_labels(temperature=4.0)'."""
@@ -83,6 +85,8 @@ def top_class(knowledge: Knowledge) -> Tensor:
     """Return the teacher's top class, int64 [B]."""
     if knowledge.labels is not None:
         return knowledge.labels
+    if knowledge.topk is not None:
+        return knowledge.topk.classes[:, 0]
     scores = knowledge.logits if knowledge.logits is not None else knowledge.probs
     assert scores is not None  # the objective has checked what the teacher provides
     return scores.argmax(dim=1)

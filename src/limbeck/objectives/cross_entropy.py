@@ -53,8 +53,11 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
 
     def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
-        """Return how many rows have a label."""
-        return 0 if batch.labels is None else (batch.labels >= 0).sum()
+        """Return how many rows have a label; where they are mixed, on both sides."""
+        if batch.labels is None:
+            return 0
+        known = batch.labels >= 0
+        return (known if batch.partner_labels is None else known & (batch.partner_labels >= 0)).sum()
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar; 0 when the batch has no labelled row."""

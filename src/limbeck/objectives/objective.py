@@ -12,6 +12,7 @@ import limbeck.objectives
 from limbeck.errors import ObjectiveError
 from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -51,6 +52,17 @@ class Objective(nn.Module):
     def not_additive(self) -> list[str]:
         """The names of the terms for which a batch cannot be taken in parts."""
         return [name for number, name in enumerate(self.names) if not self._term(number).additive]
+
+    @property
+    def needs_all_logits(self) -> bool:
+        """Whether a term asks the teacher for more than the K highest logits of an answer."""
+        terms = [self._term(number) for number in range(len(self.weights))]
+        return any(term.needs and (not term.topk or "logits" in term.needs) for term in terms)
+
+    @property
+    def temperatures(self) -> frozenset[float]:
+        """The temperatures at which the teacher's distribution is compared with the student's."""
+        return frozenset(float(term.temperature) for term in self.terms if isinstance(term, SoftLabels))
 
     @property
     def has_own_terms(self) -> bool:

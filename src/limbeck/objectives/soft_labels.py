@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from limbeck.errors import ObjectiveError
 from limbeck.objectives.base import Term, log_softened, promote
-from limbeck.types import Batch, Knowledge, Outputs
+from limbeck.types import Batch, Knowledge, Outputs, TopK
 
 
 def soft_labels(logits: Tensor, log_target: Tensor, temperature: float) -> Tensor:
@@ -21,6 +22,31 @@ def soft_labels(logits: Tensor, log_target: Tensor, temperature: float) -> Tenso
     """
     log_student = torch.log_softmax(promote(logits) / temperature, dim=1)
     divergence = functional.kl_div(log_student, log_target, reduction="batchmean", log_target=True)
+    return divergence * temperature**2
+
+
+def soft_labels_of_top(logits: Tensor, top: TopK, temperature: float) -> Tensor:
+    """Return the same divergence where only the teacher's K highest logits are known, the others as one class.
+
+    logits: the student's [B, C]. The teacher's mass on the C - K others is compared with the student's mass on them,
+    so K = C gives the divergence itself, and fewer classes a lower bound of it. Raises ObjectiveError for a temperature
+    at which the others were not summed.
+    """
+    if temperature not in top.tails:
+        listed = ", ".join(f"{one:g}" for one in sorted(top.tails))
+        raise ObjectiveError(
+            f"soft_labels asks at temperature {temperature:g}, but the top {top.values.shape[1]} of the teacher's "
+            f"answers were kept for {listed}; add it to knowledge.temperatures."
+        )
+    log_student = torch.log_softmax(promote(logits) / temperature, dim=1)
+    log_listed = log_student.gather(1, top.classes)
+    scores = promote(top.values) / temperature
+    if top.values.shape[1] < logits.shape[1]:
+        others = log_student.scatter(1, top.classes, -torch.inf).logsumexp(dim=1, keepdim=True)
+        log_listed = torch.cat([log_listed, others], dim=1)
+        scores = torch.cat([scores, top.tails[temperature].to(scores.dtype)[:, None]], dim=1)
+    log_target = torch.log_softmax(scores, dim=1)
+    divergence = functional.kl_div(log_listed, log_target, reduction="batchmean", log_target=True)
     return divergence * temperature**2
 
 
@@ -39,6 +65,7 @@ class SoftLabels(Term):
     """
 
     needs = frozenset({"probs"})
+    topk = True
 
     def __init__(self, temperature: Annotated[float, Field(gt=0, le=1000)] = 4.0, standardise: bool = False) -> None:
         super().__init__()
@@ -50,6 +77,8 @@ class SoftLabels(Term):
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         logits = student.logits
+        if teacher.topk is not None:
+            return soft_labels_of_top(logits, teacher.topk, self.temperature)
         if self.standardise and teacher.logits is not None:
             logits, teacher = standardised(logits), Knowledge(logits=standardised(teacher.logits))
         return soft_labels(logits, log_softened(teacher, self.temperature).detach(), self.temperature)

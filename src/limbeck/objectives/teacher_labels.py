@@ -13,6 +13,7 @@ class TeacherLabels(Term):
     """Cross-entropy of the student's logits with the teacher's top class, averaged over the batch."""
 
     needs = frozenset({"labels"})
+    topk = True
 
     def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
         """Return how many rows the teacher names a class for."""

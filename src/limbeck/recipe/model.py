@@ -15,6 +15,7 @@ from limbeck.data.light import Brightness, Contrast
 from limbeck.data.mixup import Mixup
 from limbeck.data.noise import Noise
 from limbeck.data.views import Flip, Shift
+from limbeck.knowledge.wishes import Wishes
 from limbeck.objectives.base import snake_case
 from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
 from limbeck.train.settings import Settings
@@ -35,6 +36,7 @@ ModelChoice: Any = choice_of("Model", sorted(MODELS.items()), own=True)
 TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIGHT}, own=True)
 TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()), own=True)
 TrainSection: Any = section_of(Settings, name="Train")
+KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
 ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -284,6 +286,7 @@ class Recipe(Strict):
     seeds: how often everything is repeated, with seed, seed + 1, and so on.
     data: the samples.
     teacher: who teaches; may be left out where no term needs one.
+    knowledge: how the teacher's answers are kept.
     student: who learns.
     objective: the terms of the loss, for a run of one stage.
     stages: several objectives in sequence, in place of `objective`.
@@ -299,6 +302,7 @@ class Recipe(Strict):
     seeds: Annotated[int, Field(ge=1, le=100)] = 5
     data: DataSection = DataSection()
     teacher: TeacherSection | None = None
+    knowledge: KnowledgeSection = KnowledgeSection()
     student: StudentSection
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)] | None = None
     stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None

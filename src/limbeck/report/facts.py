@@ -106,6 +106,7 @@ def cost_facts(report: Mapping[str, Any]) -> list[Fact]:
     return _known([
         ("Samples shown to the teacher", numbers.count(cost["teacher_forwards"])),
         ("Spot checks of the teacher", numbers.count(cost["teacher_spot_checks"])),
+        ("How they were kept", _text(cost.get("knowledge"))),
         ("Fits of controls taken from the cache", numbers.count(cost.get("controls_from_cache") or None)),
         ("Peak memory", f"{numbers.count(memory)} MiB" if numbers.known(memory) else numbers.MISSING),
         *((f"Time: {part.lower()}", text) for part, text in parts),

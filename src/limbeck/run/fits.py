@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +18,21 @@ from torch import Tensor
 
 from limbeck.data.samples import Samples
 from limbeck.files import reporting_disk_errors
-from limbeck.knowledge.memory import remember
+from limbeck.knowledge.ledger import Ledger, open_ledger
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
+from limbeck.run.board import BOARD, boards
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
+from limbeck.run.knowledge import LEDGER, hear
 from limbeck.run.plan import ModelPlan, Plan, StagePlan
+from limbeck.run.profile import Profile, phases_of
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.seen import copy_seen, save_seen
-from limbeck.train.loop import Budget, Lesson, Progress, predict
+from limbeck.train.loop import Budget, Lesson, Observer, Progress, predict
 from limbeck.train.settings import Settings
 from limbeck.types import Record
 
@@ -44,7 +47,8 @@ OWN = ("teacher", STUDENT)  # never taken from the cache
 class Workshop:
     """What all fits of a run share.
 
-    pool: the training pool on the device; metrics: the file that epochs are noted in.
+    pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
+    asked; profile: measures where the time goes, if anybody asked.
     """
 
     plan: Plan
@@ -53,6 +57,8 @@ class Workshop:
     device: torch.device
     pool: Samples
     metrics: Path
+    ledger: Ledger = field(default_factory=Ledger)
+    profile: Profile | None = None
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -117,17 +123,23 @@ class Workshop:
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
     def teacher(self, trained: Trained | None) -> Teacher | None:
-        """Return the trained teacher, or the black box, as one that answers, from memory where its views are known."""
-        if self.plan.black_box is not None:
-            return remember(self.plan.black_box.open(self.pool, self.plan.data.train), self.pool, self.plan.views)
-        if trained is None:
+        """Return the trained teacher, or the black box, as the fits hear it: `limbeck.run.knowledge`."""
+        live = self.live_teacher(trained)
+        if live is None:
             return None
-        model = copy.deepcopy(trained.model).to(self.device)
         plan = self.plan
         tables = len(plan.seeds) if plan.teacher and plan.teacher.per_seed else 1
+        return hear(plan, live, self.pool, self.folder, self.ledger, self.watcher, tables)
+
+    def live_teacher(self, trained: Trained | None) -> Teacher | None:
+        """Return the trained teacher, or the black box, as one that is asked."""
+        if self.plan.black_box is not None:
+            return self.plan.black_box.open(self.pool, self.plan.data.train)
+        if trained is None:
+            return None
         sample = self.pool.batch(self.plan.data.train[:SAMPLE]).inputs
-        fast = ModuleTeacher(model, sample, plan.stages[0].settings.precision)
-        return remember(fast, self.pool, plan.views, tables=tables)
+        model = copy.deepcopy(trained.model).to(self.device)
+        return ModuleTeacher(model, sample, self.plan.stages[0].settings.precision)
 
     def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
         """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""
@@ -136,7 +148,13 @@ class Workshop:
         return budget if student is None else Budget(budget.steps, budget.per_epoch, student.progress.step)
 
     def _carry_out(self, job: Job, folder: Path) -> Trained:
-        trained = job.carry_out(folder, self.device, [self.watcher.record, self.log], job.name not in OWN)
+        run = self.metrics.parent
+        profiled = phases_of(self.profile, job.name, job.budget.steps, run)
+        with boards(run / BOARD / folder.relative_to(run)) as found, profiled as phases:
+            observers: list[Observer] = [self.watcher.record, self.log, *found]
+            trained = job.carry_out(folder, self.device, observers, job.name not in OWN, phases)
+            for board in found:
+                board.catch_up(trained.progress)
         self.watcher.done(job.name, trained.progress.step)
         return trained
 
@@ -167,9 +185,12 @@ class Workshop:
         return rows[labels[rows] >= 0]
 
 
-def open_workshop(plan: Plan, folder: Path, watcher: Watcher, device: torch.device) -> Workshop:
+def open_workshop(
+    plan: Plan, folder: Path, watcher: Watcher, device: torch.device, profile: Profile | None = None
+) -> Workshop:
     """Return the workshop of a run, with the training pool where training takes place."""
-    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS)
+    ledger = open_ledger(folder / LEDGER)
+    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger, profile)
 
 
 def objective_of(stage: StagePlan, role: str) -> Objective:

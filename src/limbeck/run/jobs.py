@@ -25,8 +25,11 @@ from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_c
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
 from limbeck.run.plan import ModelPlan
+from limbeck.run.profile import timed
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
+from limbeck.train.phases import Phases
 from limbeck.train.settings import Settings
 
 FIT = cache.RECORD
@@ -63,20 +66,27 @@ class Job:
     data: Data
     teacher: Teacher | None = None
 
-    def carry_out(self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool) -> Trained:
+    def carry_out(
+        self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool, phases: Phases
+    ) -> Trained:
         """Return the finished fit of a folder, trained if need be.
 
         shared: whether the fit may come from the cache and is kept there; only for architectures of the zoo and
-        Limbeck's own terms and transforms, since the code of a user's own may change unseen.
+        Limbeck's own terms and transforms, since the code of a user's own may change unseen. phases: measures the
+        training.
         """
         own_views = self.lesson.views is not None and self.lesson.views.has_own_transforms
         known = self.made.architecture is not None and not self.objective.has_own_terms and not own_views
-        key = self.fingerprint(device) if shared and known else None
-        if not (folder / FIT).is_file() and not (key is not None and self._fetch(key, folder)):
-            self._train(folder, device, observers)
+        key = self.fingerprint(device) if shared and known and ranks.is_first() else None
+        if not (folder / FIT).is_file() and key is not None:
+            self._fetch(key, folder)
+        ranks.mirror(folder, (CHECKPOINT, FIT))
+        if not (folder / FIT).is_file():
+            self._train(folder, device, observers, phases)
             if key is not None:
                 cache.keep(key, folder, (WEIGHTS, CARD, FIT))
         delete(folder / CHECKPOINT)
+        ranks.mirror(folder, (WEIGHTS, CARD, FIT))
         return self._read(folder)
 
     def fingerprint(self, device: torch.device) -> str:
@@ -85,7 +95,7 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [_code(), torch.__version__, device.type, torch.get_num_threads(), has_matrix_units(device)],
+            [_code(), torch.__version__, device.type, torch.get_num_threads(), has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
@@ -94,10 +104,11 @@ class Job:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer]) -> None:
+    def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
         progress = fit(
-            self.model, self.objective, self.lesson, self.settings, self.budget, teacher=self.teacher,
+            self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget, teacher=self.teacher,
             seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT, observers=observers,
+            phases=phases,
         )  # fmt: skip
         self.model.cpu()
         temperature = validation_temperature(self.model, self.lesson, self.data)
@@ -106,18 +117,17 @@ class Job:
         found = {**description, "progress": asdict(progress), "temperature": temperature, "from_cache": False}
         write_text(folder / FIT, json.dumps(found))
 
-    def _fetch(self, key: str, folder: Path) -> bool:
+    def _fetch(self, key: str, folder: Path) -> None:
         """Take the fit from the cache, if it is there; its record then says that it came from there."""
         text = cache.fetch(key, folder)
         if text is None or not self._is_whole(folder):
-            return False
+            return
         try:
             record = json.loads(text)
             Progress(**record["progress"])
         except (ValueError, TypeError, KeyError):
-            return False
+            return
         write_text(folder / FIT, json.dumps({**record, "from_cache": True}))
-        return True
 
     def _is_whole(self, folder: Path) -> bool:
         """Whether the weights of a folder are those of its card; a damaged cache entry is trained again."""

@@ -13,7 +13,7 @@ import torch
 from limbeck.errors import Failure
 from limbeck.export.trace import trace_graph
 from limbeck.files import write_bytes, write_text
-from limbeck.knowledge.memory import can_remember
+from limbeck.knowledge.ledger import Ledger
 from limbeck.models.weights import CARD, WEIGHTS
 from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
@@ -24,7 +24,9 @@ from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
 from limbeck.run.jobs import FIT
+from limbeck.run.knowledge import check_wishes
 from limbeck.run.plan import Plan
+from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import kind_of, ship
 from limbeck.run.surroundings import environment, peak_memory_mib
@@ -39,8 +41,10 @@ from limbeck.run.sweep import (
     train_points,
     trained_plans,
 )
+from limbeck.run.together import divide
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 
 
 def run(
@@ -51,18 +55,26 @@ def run(
     force: bool = False,
     device: torch.device | None = None,
     watcher: Watcher | None = None,
+    profile: Profile | None = None,
 ) -> Path:
     """Carry out a plan and return its folder. Raises UserError before anything is written, Failure after.
 
-    out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one.
+    out: the folder, else runs/<name>; resume: go on with an unfinished run; force: replace an existing one. Of several
+    processes all train and the first alone evaluates and writes; for the others the folder that is returned is gone.
+    profile: measures where the time goes, and writes that into the folder.
     """
-    watcher = watcher or Silent()
+    device = device or torch.device("cpu")
+    ranks.join(device)
+    plan = divide(plan)
+    watcher = watcher if watcher is not None and ranks.is_first() else Silent()
     for variant in points_of(plan):
         rehearse(variant.plan)
-    with open_folder(plan, out=out, resume=resume, force=force) as folder:
-        if (folder / REPORT).is_file():
+    check_wishes(plan)
+    place = open_folder(plan, out=out, resume=resume, force=force) if ranks.is_first() else ranks.scratch()
+    with place as folder, ranks.missing():
+        if ranks.agree((folder / REPORT).is_file()):
             return folder
-        workshop = open_workshop(plan, folder, watcher, device or torch.device("cpu"))
+        workshop = open_workshop(plan, folder, watcher, device, profile)
         if resume and (finished := len(list(folder.rglob(FIT)))):
             watcher.say(f"Going on after {finished} finished fit{'s' if finished > 1 else ''}")
         watcher.expect(*expected_steps(plan))
@@ -72,19 +84,27 @@ def run(
         speaking = _speaking(workshop, teachers)
         trained = train_points(workshop, speaking)
         _check_untouched(speaking)
+        if not ranks.is_first():
+            return folder
         watcher.say("Asking every model about the test samples")
         evaluated = time.monotonic()
-        points = judge_points(trained, teachers)
-        chosen = choose(points)
-        models = describe_models(chosen.plan, chosen.findings)
+        with measuring(profile, "evaluation"):
+            points = judge_points(trained, teachers)
+            chosen = choose(points)
+            models = describe_models(chosen.plan, chosen.findings)
         seconds = {"evaluation": time.monotonic() - evaluated}
         _publish(folder, chosen, teachers)
         watcher.say("Exporting the student" if plan.onnx else "Writing the report")
         exported = time.monotonic()
-        export = _export(folder, points, chosen) if plan.onnx else None
+        with measuring(profile, "export"):
+            export = _export(folder, points, chosen) if plan.onnx else None
         seconds |= {"export": time.monotonic() - exported}
-        report = _report(plan, workshop, points, chosen, models, export, _cost(points, seconds))
-        _write(folder, report, points, chosen)
+        with measuring(profile, "report"):
+            cost = _cost(points, seconds, workshop.ledger)
+            report = _report(plan, workshop, points, chosen, models, export, cost)
+            _write(folder, report, points, chosen)
+        if profile is not None:
+            profile.write(folder)
     return folder
 
 
@@ -165,7 +185,7 @@ def _export(folder: Path, points: Sequence[Point], chosen: Point) -> dict[str, A
     return {**section, "verdict": verdict_json(found["onnx"])}
 
 
-def _cost(points: Sequence[Point], seconds: dict[str, float]) -> dict[str, Any]:
+def _cost(points: Sequence[Point], seconds: dict[str, float], ledger: Ledger) -> dict[str, Any]:
     by_role: dict[str, float] = {TEACHER: 0.0, STUDENT: 0.0, "controls": 0.0}
     fits = {
         one.folder: (point.findings.roles[key][0], one)
@@ -175,39 +195,16 @@ def _cost(points: Sequence[Point], seconds: dict[str, float]) -> dict[str, Any]:
     }
     for role, one in fits.values():
         by_role[{"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)] += one.progress.seconds
-    spent = by_role | seconds
+    spent = by_role | seconds | {"knowledge": ledger.seconds}
     spent["total"] = sum(spent.values())  # of all sessions, where a run was resumed
     return {
-        "teacher_forwards": teacher_forwards(points),
-        "teacher_spot_checks": 0,
+        "teacher_forwards": ledger.asked + sum(one.progress.asked for _, one in fits.values() if not one.from_cache),
+        "teacher_spot_checks": ledger.spot_checks,
+        "knowledge": ledger.sentence,
         "controls_from_cache": sum(one.from_cache for _, one in fits.values()),
-        "seconds": {name: round(value, 2) for name, value in spent.items()} | {"knowledge": None},
+        "seconds": {name: round(value, 2) for name, value in spent.items()},
         "peak_memory_mib": peak_memory_mib(),
     }
-
-
-def teacher_forwards(points: Sequence[Point]) -> int:
-    """Return for how many samples the teacher's answers were computed for training; 0 for a file of answers.
-
-    Without augmentation or with a fixed number of views: each sample once a view, whoever uses the answer. With
-    fresh views: a sample of every step of every fit that has a teacher.
-    """
-    plan = points[0].plan
-    taught: dict[Path, tuple[int, int]] = {}
-    for point in points:
-        for stage in point.plan.stages:
-            for role, key in point.findings.stages[stage.name].items():
-                if stage.objective.needs and role in (STUDENT, "teacher_labels"):
-                    for one in point.findings.fits[key].values():
-                        shown = one.progress.step * stage.settings.batch_size
-                        taught[one.folder] = (shown, -(-shown // len(plan.data.train)))
-    if not taught or (plan.black_box is not None and plan.black_box.stored):
-        return 0
-    teachers = len(plan.seeds) if plan.teacher is not None and plan.teacher.per_seed else 1
-    count = 1 if plan.views is None else plan.views.count
-    if count == "fresh" or not can_remember(plan.views, len(plan.data.pool), len(plan.data.classes), teachers):
-        return sum(shown for shown, _ in taught.values())
-    return teachers * len(plan.data.pool) * min(count, max(passes for _, passes in taught.values()))
 
 
 def _report(

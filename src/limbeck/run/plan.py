@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Views
 from limbeck.errors import DataError, ModelError, ObjectiveError, UserError, did_you_mean
+from limbeck.knowledge.wishes import Wishes
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
 from limbeck.objectives.base import Term
@@ -105,6 +106,7 @@ class Plan:
     """Everything a run needs to know. At most one of teacher (a model) and black_box (answers alone) is given.
 
     variants: the points of a sweep, which share data, teacher and seeds; the plan itself is then that of the first.
+    wishes: how the teacher's answers are kept.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     black_box: BlackBox | None = None
     variants: tuple[Variant, ...] = ()
+    wishes: Wishes = field(default_factory=Wishes)
 
     def model(self, plan: ModelPlan, seed: int) -> Adapted:
         """Return a teacher or student with the starting weights of a seed."""
@@ -206,6 +209,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         recipe=dump_recipe(recipe),
         notes=(*notes, *_unused(teacher), *(box.notes if box else ())),
         black_box=box,
+        wishes=Wishes(**dict(recipe.knowledge)),
     )
 
 

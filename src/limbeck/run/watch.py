@@ -22,6 +22,9 @@ class Watcher(Protocol):
     def done(self, model: str, steps: int) -> None:
         """Hear that a fit is finished, or was found finished, after this many steps."""
 
+    def answered(self, count: int, of: int) -> None:
+        """Hear that the teacher answered for so many samples more, of those it is asked about before training."""
+
 
 class Silent:
     """Hears and says nothing."""
@@ -36,4 +39,7 @@ class Silent:
         """Ignore it."""
 
     def done(self, model: str, steps: int) -> None:
+        """Ignore it."""
+
+    def answered(self, count: int, of: int) -> None:
         """Ignore it."""

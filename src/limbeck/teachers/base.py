@@ -12,8 +12,9 @@ class Teacher(ABC):
 
     provides: what it can give, drawn from {"logits", "probs", "labels"}; classes: C; fingerprint: changes when
     its answers would; asked: how many samples it was asked about so far; recalls: whether it answers from memory,
-    at no cost. A teacher that gives "probs" but no "logits" answers with log probabilities in `Knowledge.logits`:
-    their softmax is the distribution, tails and all, but terms that need logits are refused.
+    at no cost; precision: of its arithmetic. A teacher that gives "probs" but no "logits" answers with log
+    probabilities in `Knowledge.logits`: their softmax is the distribution, tails and all, but terms that need logits
+    are refused.
     """
 
     provides: frozenset[str]
@@ -21,6 +22,7 @@ class Teacher(ABC):
     fingerprint: str
     asked: int = 0
     recalls: bool = False
+    precision: str = "float32"
 
     @abstractmethod
     def current_fingerprint(self) -> str:

@@ -22,7 +22,7 @@ class MappedTeacher(Teacher):
     def __init__(self, teacher: Teacher, classes: ClassMap) -> None:
         self.teacher, self.map = teacher, classes
         self.classes = len(classes.groups)
-        self.recalls = teacher.recalls
+        self.recalls, self.precision = teacher.recalls, teacher.precision
         self.provides = teacher.provides if classes.plain else teacher.provides - {"logits"}
         self.fingerprint = self._marked(teacher.fingerprint)
 

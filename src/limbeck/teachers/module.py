@@ -35,6 +35,7 @@ class ModuleTeacher(Teacher):
         self._answering, self.arithmetic, self._at_once = self.model, PLAIN, MOST_AT_ONCE
         if sample is not None:
             self._speed_up(sample, precision)
+        self.precision = "float32" if self.arithmetic.precision == "fp32" else "bfloat16"
         self._begun = checksum(self._answering.net)
         self.fingerprint = self.current_fingerprint()
 

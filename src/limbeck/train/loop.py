@@ -26,8 +26,10 @@ from limbeck.models.work import multiply_adds
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.order import Order
+from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
 from limbeck.train.step import Step, check_accumulation
 from limbeck.train.threads import SMALL_STEP, fitting_threads
@@ -74,7 +76,8 @@ class Progress:
     """Where a fit is; everything here is JSON and goes into the checkpoint.
 
     best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
-    loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed.
+    loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed;
+    asked: samples that a live teacher answered for.
     """
 
     step: int = 0
@@ -87,6 +90,7 @@ class Progress:
     sums: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     precision: Precision = "fp32"
+    asked: int = 0
 
 
 def fit(
@@ -102,13 +106,15 @@ def fit(
     device: torch.device | None = None,
     checkpoint: Path | None = None,
     observers: Sequence[Observer] = (),
+    phases: Phases = UNMEASURED,
 ) -> Progress:
     """Train a model in place and leave it with its best weights, by accuracy on the validation rows.
 
     Ties, and differences of a single validation row, go to the later epoch; without validation rows the last epoch is
     kept. checkpoint: a file that is written every few seconds and from which an interrupted fit goes on to the same
-    result (on a CPU). Raises ObjectiveError before the first step when the teacher cannot serve a term, TrainingError
-    when the loss is not finite.
+    result (on a CPU). phases: measures where the time goes. Of several processes (`limbeck.train.ranks`) each takes a
+    slice of every batch, and all end with the same weights. Raises ObjectiveError before the first step when the
+    teacher cannot serve a term, TrainingError when the loss is not finite.
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
     check_accumulation(model, objective, settings.accumulate)
@@ -119,35 +125,38 @@ def fit(
     order, progress, best = Order(lesson.rows, seed), Progress(precision=arithmetic.precision), {}
     with fitting_threads(work, accelerator.device), arithmetic.laid_out(model.net):
         optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
-        prepared, wrapped = accelerator.prepare(model, optimizer)
+        prepared = accelerator.prepare(model)
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(arithmetic, precision=progress.precision)
-        alone = (
-            accelerator.num_processes == 1
-        )  # then Accelerate's wrappers do nothing, at half the cost of a small step
-        ways = (Tensor.backward, optimizer) if alone else (accelerator.backward, wrapped)
-        take = Step(partial(arithmetic.forward, prepared), objective, *ways)
+        take = Step(partial(arithmetic.forward, prepared), objective, Tensor.backward, optimizer, phases)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
-        started, saved = time.monotonic() - progress.seconds, time.monotonic()
+        started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
         last = min(budget.steps, budget.stop_at or budget.steps)
         sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
         model.train()
         for step in range(progress.step, last):
             if _out_of_patience(progress, settings):
                 break
-            batches = _batches(lesson, order, step, settings)
-            taught = [(batch, teacher(batch) if teacher is not None else Knowledge()) for batch in batches]
+            ranks.seed_step(seed, step)
+            with phases("data"):
+                batches = _batches(lesson, order, step, settings)
+            with phases("teacher's answers"):
+                taught = [(batch, teacher(batch) if teacher is not None else Knowledge()) for batch in batches]
             sums += take(taught, learning_rate(settings, step, budget.steps))
+            phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
+            progress.asked = before + _asked(teacher) * ranks.world()
             if progress.step % budget.per_epoch == 0 or progress.step == last:
-                means = sums / (step % budget.per_epoch + 1)
-                if _end_epoch(course, progress, means):
+                means = ranks.total(sums) / (step % budget.per_epoch + 1)
+                with phases("validation"):
+                    is_best = _end_epoch(course, progress, means)
+                if is_best:
                     best = {key: value.detach().clone() for key, value in model.net.state_dict().items()}
                 sums.zero_()
                 model.train()
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if checkpoint is not None and ranks.is_first() and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 progress.sums = sums.tolist()
                 save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
                 saved = time.monotonic()
@@ -183,10 +192,14 @@ def accuracy(
 
 
 def _accelerator(device: torch.device) -> Accelerator:
-    """Return Accelerate's handle for a device; it keeps one device for a process, so another one starts it anew."""
+    """Return Accelerate's handle for a device; it keeps one device for a process, so another one starts it anew.
+
+    It wraps the model for several processes. Precision and parts of a batch are the recipe's, whatever its launcher
+    was configured to, and its wrapper of the optimizer would cost half of a small step.
+    """
     if AcceleratorState._shared_state and AcceleratorState().device.type != device.type:
         AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=device.type == "cpu")
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,11 +256,11 @@ def _prepare(
 
 
 def _batches(lesson: Lesson, order: Order, step: int, settings: Settings) -> list[Batch]:
-    """Return the batch of a step, in the parts that it is taken in."""
-    rows, showing = order.batch(step, settings.batch_size)
+    """Return this process's slice of the batch of a step, in the parts that it is taken in: as many on each process."""
+    rows, showing = (ranks.slice_of(values) for values in order.batch(step, settings.batch_size))
     device, views = lesson.samples.inputs.device, lesson.views
     view = None if views is None else views.number(showing).to(device)
-    parts = torch.arange(len(rows)).tensor_split(min(settings.accumulate, len(rows)))
+    parts = torch.arange(len(rows)).tensor_split(min(settings.accumulate, settings.batch_size // ranks.world()))
     return [
         lesson.samples.batch(
             rows[part].to(device), view=None if view is None else view[part], views=views, labels=lesson.labels
@@ -256,9 +269,14 @@ def _batches(lesson: Lesson, order: Order, step: int, settings: Settings) -> lis
     ]
 
 
+def _asked(teacher: Teacher | None) -> int:
+    """Return how many samples a live teacher answered for so far; who recalls counts by itself."""
+    return 0 if teacher is None or teacher.recalls else teacher.asked
+
+
 def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
     loss, *parts = means.tolist()
-    named, lesson, budget = dict(zip(course.terms, parts, strict=True)), course.lesson, course.budget
+    named, budget = dict(zip(course.terms, parts, strict=True)), course.budget
     if not torch.isfinite(means).all():
         broken = [part for part, value in named.items() if value - value != 0] or ["the loss"]
         raise TrainingError(
@@ -273,10 +291,21 @@ def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
         step=progress.step,
         loss=loss,
         parts=named,
-        accuracy=accuracy(course.model, lesson.samples, lesson.validation, lesson.labels, course.arithmetic),
+        accuracy=_validate(course),
         lr=learning_rate(course.settings, progress.step - 1, budget.steps),
         seconds=progress.seconds,
     )
+
+
+def _validate(course: _Course) -> float | None:
+    """Return the accuracy on the validation rows, of which every process asks about a slice."""
+    model, lesson = course.model, course.lesson
+    if ranks.world() == 1 or len(lesson.validation) == 0:
+        return accuracy(model, lesson.samples, lesson.validation, lesson.labels, course.arithmetic)
+    ranks.share_buffers(model)
+    rows = ranks.slice_of(lesson.validation)
+    share = accuracy(model, lesson.samples, rows, lesson.labels, course.arithmetic) or 0.0
+    return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
 
 
 def _is_best(progress: Progress, value: float | None, count: int) -> bool:

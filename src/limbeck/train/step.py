@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from limbeck.errors import ObjectiveError
 from limbeck.objectives.objective import Objective
+from limbeck.train import ranks
+from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.types import Batch, Knowledge, Outputs
 
 Lesson = tuple[Batch, Knowledge]
@@ -20,12 +22,16 @@ Lesson = tuple[Batch, Knowledge]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What takes a step: the student's forward pass, the objective, what goes backward from a loss, the optimizer."""
+    """What takes a step: the student's forward pass, the objective, what goes backward from a loss, the optimizer.
+
+    Of several processes each has a slice of the batch, and `backward` averages the student's gradients over them.
+    """
 
     forward: Callable[[Tensor], Outputs]
     objective: Objective
     backward: Callable[[Tensor], None]
     optimizer: torch.optim.Optimizer
+    phases: Phases = UNMEASURED
 
     def __call__(self, parts: Sequence[Lesson], rate: float) -> Tensor:
         """Take a step at a learning rate; return the loss and its parts, detached, [1 + T].
@@ -35,21 +41,25 @@ class Step:
         """
         self.optimizer.zero_grad(set_to_none=True)
         figures = [self._go_backward(*part, shares) for part, shares in zip(parts, self._shares(parts), strict=True)]
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        with self.phases("optimizer"):
+            ranks.average_gradients(self.objective)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
         return figures[0] if len(figures) == 1 else torch.stack(figures).sum(0)
 
     def _go_backward(self, batch: Batch, knowledge: Knowledge, shares: Tensor | None) -> Tensor:
-        loss, parts = self.objective(self.forward(batch.inputs), knowledge, batch, shares)
-        self.backward(loss)
+        with self.phases("forward"):
+            loss, parts = self.objective(self.forward(batch.inputs), knowledge, batch, shares)
+        with self.phases("backward"):
+            self.backward(loss if ranks.world() == 1 else loss * ranks.world())
         return torch.stack([loss.detach(), *parts.values()])
 
     def _shares(self, parts: Sequence[Lesson]) -> Sequence[Tensor | None]:
-        if len(parts) == 1:
+        if len(parts) == 1 and ranks.world() == 1:
             return [None]
         counts = torch.stack([self.objective.counted(knowledge, batch) for batch, knowledge in parts])
-        return list(counts / counts.sum(0).clamp_min(1))
+        return list(counts / ranks.total(counts.sum(0)).clamp_min(1))
 
 
 def check_accumulation(model: nn.Module, objective: Objective, parts: int) -> None:

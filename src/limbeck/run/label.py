@@ -1,0 +1,135 @@
+"""Only the knowledge: the teacher's answers for every view of every sample, for runs to come."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from limbeck.errors import UserError
+from limbeck.files import reporting_disk_errors
+from limbeck.knowledge.label import ALL, Heard, Labeller, Share, count_missing, fill
+from limbeck.knowledge.ledger import Ledger
+from limbeck.knowledge.spot import spot_check
+from limbeck.knowledge.store import Store, open_store
+from limbeck.knowledge.verify import Verified, verify_against
+from limbeck.run.cache import cache_folder
+from limbeck.run.fits import open_workshop
+from limbeck.run.knowledge import STORES, check_wishes, manifest_of, place_of
+from limbeck.run.plan import Plan
+from limbeck.run.rehearsal import rehearse
+from limbeck.run.watch import Watcher
+from limbeck.teachers.base import Teacher
+
+TEACHERS = ".teachers"  # those that were trained for a labelling
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A store that is filled. rows: in it; forwards: samples asked about now; spot_checks: asked about again; bytes: on
+    disk.
+    """
+
+    folder: str
+    rows: int
+    forwards: int
+    spot_checks: int
+    bytes: int
+
+
+def label(plan: Plan, device: torch.device, watcher: Watcher, share: Share = ALL) -> list[Labelled]:
+    """Fill the stores of a plan's teachers, one for each seed that trains its own, going on where one was left.
+
+    share: of the work, for one of several processes. Raises UserError where there is nothing to ask about, or no place.
+    """
+    found = []
+    for store, labeller, views in _opened(plan, device, watcher):
+        checked = spot_check(store, labeller, views) if len(store) else 0
+        before, missing = labeller.teacher.asked, count_missing(labeller, store, views, share)
+        watcher.say(f"Asking the teacher about {missing:,} views of samples")
+        for view in views:
+            fill(labeller, store, view, Ledger(), share=share, heard=_telling(watcher, missing))
+        store.refresh()
+        found.append(Labelled(str(store.folder), len(store), labeller.teacher.asked - before, checked, store.bytes))
+    return found
+
+
+def verify_with(plan: Plan, device: torch.device, watcher: Watcher) -> dict[str, Verified]:
+    """Compare every stored answer of a plan's teachers with what they say now; by folder."""
+    found = {}
+    for store, labeller, views in _opened(plan, device, watcher):
+        heard = _telling(watcher, len(views) * len(labeller.samples))
+        watcher.say(f"Asking the teacher about all of {store.folder} again")
+        found[str(store.folder)] = verify_against(store, labeller, views, heard)
+    return found
+
+
+def _telling(watcher: Watcher, of: int) -> Heard:
+    return lambda count: watcher.answered(count, of)
+
+
+def _opened(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[tuple[Store, Labeller, range]]:
+    """Yield store, labeller and numbers of the views for each teacher of a plan."""
+    views = _views(plan)
+    rehearse(plan)
+    check_wishes(plan)
+    for teacher in _teachers(plan, device, watcher):
+        if teacher.recalls or not teacher.provides & {"logits", "probs"}:
+            raise UserError(
+                "This teacher's answers come from a file, or are labels alone, so there is nothing to keep."
+            )
+        pool = plan.data.pool.to(device)
+        manifest = manifest_of(plan, teacher, pool)
+        place = place_of(plan, manifest)
+        if place is None:
+            raise UserError("The cache is off (LIMBECK_CACHE=off); give knowledge.path a folder for the answers.")
+        yield open_store(place, manifest), Labeller(teacher, pool, plan.views, manifest.form), views
+
+
+def _views(plan: Plan) -> range:
+    count = 1 if plan.views is None else plan.views.count
+    if count == "fresh":
+        raise UserError("data.views: fresh has no end that could be labelled; give data.views a number.")
+    if plan.teacher is None and plan.black_box is None:
+        raise UserError("The recipe has no teacher section, so there is nobody to ask.")
+    return range(count)
+
+
+def _teachers(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[Teacher]:
+    """Yield the teachers that answer, trained if need be; of several processes one trains, the others wait for it."""
+    each = plan.teacher is not None and plan.teacher.per_seed
+    for seed in plan.seeds if each else plan.seeds[:1]:
+        with _alone(_bench(plan)) as folder:
+            workshop = open_workshop(plan, folder, watcher, device)
+            watcher.say("Preparing the teacher")
+            teacher = workshop.live_teacher(workshop.train_teacher(seed))
+        assert teacher is not None  # checked by _views
+        yield teacher
+
+
+def _bench(plan: Plan) -> Path:
+    """Return the folder that the plan's teachers are trained in, another one for every recipe and data."""
+    key = hashlib.sha256(json.dumps([plan.recipe, plan.conditions()]).encode()).hexdigest()[:16]
+    root = cache_folder()
+    if root is not None:
+        return root / STORES / TEACHERS / key
+    if plan.wishes.path is None:
+        raise UserError("The cache is off (LIMBECK_CACHE=off); give knowledge.path a folder for the answers.")
+    return Path(plan.wishes.path).parent / TEACHERS / key
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """Make a folder and keep other processes out of it."""
+    with reporting_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
