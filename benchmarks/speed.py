@@ -101,16 +101,23 @@ def ours(case: Case, epochs: int) -> Ours:
     """Distil with Limbeck in a new folder and with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LIMBECK_CACHE"] = str(Path(folder) / "cache")
+        data = opened(case)
         began = time.time()
-        distilled(case, Path(folder) / "run", epochs, 1, ("labels",))
+        distilled(case, data, Path(folder) / "run", epochs, 1, ("labels",))
         saved = [next((Path(folder) / "run" / role).rglob(f"seeds/0/{FIT}")) for role in ("student", "controls")]
         student, control = (path.stat().st_mtime for path in saved)
     return Ours(student - began, control - student)
 
 
-def distilled(case: Case, folder: Path, epochs: int, seeds: int, controls: tuple[str, ...]) -> limbeck.Result:
-    """Return Limbeck's run; a thousandth of the training pictures is held out, since some must be."""
-    data = Data.from_arrays((case.images, case.labels), (case.test_images, case.test_labels), validation=0.001)
+def opened(case: Case) -> Data:
+    """Return the case as Limbeck takes it; a thousandth of the training pictures is held out, since some must be."""
+    return Data.from_arrays((case.images, case.labels), (case.test_images, case.test_labels), validation=0.001)
+
+
+def distilled(
+    case: Case, data: Data, folder: Path, epochs: int, seeds: int, controls: tuple[str, ...]
+) -> limbeck.Result:
+    """Return Limbeck's run."""
     return limbeck.distill(
         case.teacher, lambda: network(STUDENT), data, train=Settings(epochs=epochs, lr=RATE), seeds=seeds,
         controls=controls, teacher_normalise=NORMALISE, student_normalise=NORMALISE, out=folder, export=False,
@@ -123,6 +130,9 @@ def times(case: Case, options: argparse.Namespace) -> Iterator[str]:
     epochs, slow = options.epochs, options.slow_epochs
     rows: list[tuple[str, float, str]] = []
     found, experts = list[Ours](), list[Timed]()
+    small = replace(case, images=case.images[:640], labels=case.labels[:640])
+    ours(small, 1)  # what is loaded at the first use is no part of a distillation
+    train(small, EXPERT, epochs=1, run=1)
     for number in range(options.rounds):
         tell(f"round {number + 1}: Limbeck and (d)")
         found.append(ours(case, epochs))
@@ -202,7 +212,7 @@ def accuracies(case: Case, options: argparse.Namespace) -> Iterator[str]:
     """
     tell("accuracies")
     with tempfile.TemporaryDirectory() as folder:
-        result = distilled(case, Path(folder) / "run", options.epochs, options.seeds, ())
+        result = distilled(case, opened(case), Path(folder) / "run", options.epochs, options.seeds, ())
         mine = result.report["models"]["student"]["metrics"]["accuracy"]["values"]
     plain = replace(PLAIN, stored=True, resident=True)
     theirs = [
