@@ -40,6 +40,19 @@ def test_channels_last_equals_the_plain_way_in_value_and_gradient() -> None:
     torch.testing.assert_close(fast, plain, rtol=1e-3, atol=1e-5)
 
 
+def test_gradients_are_in_order_behind_a_mean_over_space_while_a_fit_lasts() -> None:
+    seen: list[bool] = []
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net[1].register_full_backward_hook(
+        lambda *given: seen.append(given[2][0].is_contiguous(memory_format=torch.channels_last))
+    )
+    model = Adapted(net, classes=4)
+    for how in (Arithmetic("fp32", True), PLAIN):
+        with how.laid_out(net):
+            how.forward(model, INPUTS).logits.sum().backward()  # type: ignore[no-untyped-call]
+    assert seen == [True, False]
+
+
 @pytest.mark.parametrize("last", [True, False])
 def test_bf16_is_the_plain_way_up_to_its_rounding(last: bool) -> None:
     (wanted, plain), (found, fast) = gradients(cnn(), PLAIN), gradients(cnn(), Arithmetic("bf16", last))

@@ -12,6 +12,7 @@ from torch import nn
 import limbeck.train.loop as loop
 from limbeck.data.views import Shift, Views
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import Arithmetic
 from limbeck.models.weights import checksum
 from limbeck.objectives import CrossEntropy, SoftLabels, WeightPenalty
 from limbeck.objectives.objective import Objective
@@ -193,3 +194,38 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
     net = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     assert load_checkpoint(tmp_path / "none", modules={"model": net}, optimizer=optimizer) is None
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_fit_in_bf16_with_channels_last_is_resumed_as_it_was_begun(
+    make_lesson: MakeLesson, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    """Also on a processor that would choose fp32 by itself."""
+    case, path, whole = Case(make_lesson, make_model, optimizer), tmp_path / "checkpoint", make_model()
+    monkeypatch.setattr(loop, "choose", lambda *_: Arithmetic("bf16", True))
+    wanted = case.run(None, whole)
+    with pytest.raises(KeyboardInterrupt):
+        case.run(path, make_model(), Interrupt(3))
+    resumed = make_model(seed=77)
+    monkeypatch.setattr(loop, "choose", lambda *_: Arithmetic("fp32", True))
+    found = case.run(path, resumed)
+    assert found.precision == "bf16" and without_times(found) == without_times(wanted)
+    assert checksum(resumed.net) == checksum(whole.net)
+    assert all(value.is_contiguous() for value in resumed.net.state_dict().values())
+
+
+def test_what_an_optimizer_keeps_of_a_weight_comes_back_in_the_weights_own_order(tmp_path: Path) -> None:
+    """Fused optimizers go through both as they lie in memory, whatever their strides say."""
+    nets = [nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last) for _ in range(2)]
+    optimizers = [torch.optim.AdamW(net.parameters(), lr=0.1, fused=True) for net in nets]
+    pictures = torch.rand(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    nets[0](pictures).square().sum().backward()
+    optimizers[0].step()
+    save_checkpoint(tmp_path / "checkpoint", modules={"model": nets[0]}, best={}, optimizer=optimizers[0], progress={})
+    load_checkpoint(tmp_path / "checkpoint", modules={"model": nets[1]}, optimizer=optimizers[1])
+    for net, optimizer in zip(nets, optimizers, strict=True):
+        assert optimizer.state[net.weight]["exp_avg"].stride() == net.weight.stride()
+        net.zero_grad()
+        net(pictures).square().sum().backward()
+        optimizer.step()
+    assert torch.equal(nets[0].weight, nets[1].weight)
