@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.data.samples import Samples
 from limbeck.data.per_sample import PerSample
+from limbeck.data.samples import Samples
 from limbeck.data.views import Flip, Shift, Views
 from limbeck.errors import FolderError
 from limbeck.knowledge.form import Dense, Form, Top
