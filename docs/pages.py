@@ -44,6 +44,10 @@ def commands() -> Iterator[str]:
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
         yield from ("", f"## {name}", "")
         yield from _printed(name)
+    for group in app.registered_groups:
+        for command in group.typer_instance.registered_commands:  # type: ignore[union-attr]
+            yield from ("", f"## {group.name} {command.name}", "")
+            yield from _printed(str(group.name), str(command.name))
 
 
 def _printed(*command: str) -> Iterator[str]:

@@ -75,6 +75,7 @@ def own(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a reader: pictures, one of them broken, a new one, and modules."""
     (workplace / "my_models.py").write_text(MODELS)
     monkeypatch.syspath_prepend(str(workplace))
+    monkeypatch.setenv("LIMBECK_CACHE", str(workplace / "cache"))
     monkeypatch.delitem(sys.modules, "my_models", raising=False)
     random = np.random.default_rng(0)
     for number in range(24):
@@ -171,6 +172,7 @@ def test_commands_named_in_a_sentence_exist(page):
     from limbeck.cli.app import app
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
     named = re.findall(r"`limbeck ([a-z]+)\b", FENCE.sub("", page.read_text(encoding="utf-8")))
 
     assert set(named) <= known

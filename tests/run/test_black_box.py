@@ -34,6 +34,7 @@ data: {source: digits}
 student: {model: {mlp: {hidden: [8]}}, train: {steps: 30, lr: 0.01}}
 objective: [soft_labels: {weight: 0.9}, cross_entropy: {weight: 0.1}]
 controls: [labels]
+knowledge: {mode: live}
 export: {onnx: false}
 """
 pytestmark = pytest.mark.usefixtures("quick_page")

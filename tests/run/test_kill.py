@@ -90,6 +90,7 @@ def figures(folder: Path) -> dict[str, Any]:
     """Return report.json without what a clock, the machine or the moment decides."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     del report["created"], report["environment"], report["cost"]["seconds"], report["cost"]["peak_memory_mib"]
+    report["cost"]["knowledge"] = report["cost"]["knowledge"].partition(", ")[0]  # how long it took comes after
     for entry in (*report["models"].values(), report["export"]["onnx"], report["export"]["int8"]):
         del entry["latency_ms"]
     return report
@@ -127,4 +128,5 @@ def test_the_bundle_of_a_run_killed_inside_export_answers(killed: tuple[Path, di
 
 def everything_in(folder: Path) -> set[str]:
     """Return every path of a folder, hidden ones included, so that nothing half-written goes unseen."""
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return {name for name in found if not name.startswith("tensorboard")}  # each session writes a file of its own

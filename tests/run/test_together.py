@@ -36,9 +36,9 @@ def records(run: Path) -> list[tuple[str, dict[str, float]]]:
     return [(one["model"], {name: one[name] for name in kept} | one["parts"]) for one in found]
 
 
-def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
+def torchrun(*words: str, cache: str = "off") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "limbeck"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "LIMBECK_CACHE": "off"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "LIMBECK_CACHE": cache}
     return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -58,6 +58,20 @@ def test_two_processes_give_the_run_of_one(workplace: Path) -> None:
     assert two.verdict["gain"] == pytest.approx(one.verdict["gain"])
     notes = set(two.report["data"]["notes"]) - set(one.report["data"]["notes"])
     assert notes == {"Trained by 2 processes, each with a slice of every batch."}
+
+
+def test_two_processes_share_the_labelling(workplace: Path) -> None:
+    (workplace / "pair.yaml").write_text(RECIPE)
+    done = torchrun("run", "pair.yaml", "--out", "two", "--device", "cpu", cache=str(workplace / "cache"))
+    assert done.returncode == 0, done.stderr
+    cost = limbeck.load("two").report["cost"]
+    assert cost["teacher_forwards"] == 1438
+    counted = json.loads((workplace / "two" / "knowledge.json").read_text())["forwards"]
+    assert sorted(counted.values()) == [1438 - 3 * 256, 3 * 256]  # of six chunks, each process asked about three
+    (store,) = (path.parent for path in (workplace / "cache" / "knowledge").glob("*/manifest.json"))
+    assert len(list(store.glob("*.rows"))) == 2
+    again = torchrun("label", "pair.yaml", "--device", "cpu", "--json", cache=str(workplace / "cache"))
+    assert [json.loads(line)["forwards"] for line in again.stdout.splitlines()] == [0], again.stderr
 
 
 def plan(*changes: tuple[str, str]) -> Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,17 +38,16 @@ def label(
     torchrun, processes share the work.
     """
     from limbeck.cli.progress import Bars
-    from limbeck.knowledge.label import Share
     from limbeck.recipe.load import load_recipe
     from limbeck.run.device import pick_device
     from limbeck.run.label import label as fill_stores
     from limbeck.run.plan import plan_from_recipe
+    from limbeck.train import ranks
 
-    share = Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
     plan = plan_from_recipe(load_recipe(recipe, set_ or []), trust=trust)
     with Bars(console) as bars:
-        found = fill_stores(plan, pick_device(device), bars, share)
-    for one in found:
+        found = fill_stores(plan, pick_device(device), bars)
+    for one in found if ranks.is_first() else []:
         if as_json:
             print(json.dumps(asdict(one)))
         else:

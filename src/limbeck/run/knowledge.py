@@ -15,7 +15,7 @@ from limbeck.errors import DiskError, ObjectiveError, UserError
 from limbeck.files import cache_folder
 from limbeck.knowledge.advise import Advice, Case, advise
 from limbeck.knowledge.form import Form, Top, form_for
-from limbeck.knowledge.label import Labeller, count_missing, missing_chunks
+from limbeck.knowledge.label import Labeller, Share, count_missing, fill, missing_chunks
 from limbeck.knowledge.ledger import Ledger
 from limbeck.knowledge.manifest import MANIFEST, Manifest, manifest_for
 from limbeck.knowledge.recall import LIMIT_BYTES, Recalled
@@ -186,9 +186,24 @@ class _Desk:
         resident = store is None or len(views) * len(self.labeller.samples) * store.form.bytes_per_row <= LIMIT_BYTES
         recalled = Recalled(self.labeller, store=store, ledger=ledger, resident=resident)
         certain = views if self.demand.known else views[:1]
+        if store is not None and ranks.world() > 1:
+            self._share_out(store, certain, ledger)
         missing = count_missing(self.labeller, store, certain)
         recalled.prepare(certain, lambda count: watcher.answered(count, missing))
         return recalled
+
+    def _share_out(self, store: Store, views: Sequence[int], ledger: Ledger) -> None:
+        """Let each process ask about its share, and wait for the others.
+
+        A process that does not see the others' files, on a disk of its own, asks about the rest after.
+        """
+        before, share = ledger.asked, Share(ranks.rank(), ranks.world())
+        for view in views:
+            fill(self.labeller, store, view, ledger, share=share)
+        mine, name = ledger.asked - before, f"{self.manifest.key}, by other processes"
+        others = int(ranks.total(torch.tensor([mine]))) - mine
+        if others:
+            ledger.note(name, ledger.forwards.get(name, 0) + others)
 
     def _existing(self) -> Store | None:
         place = self.place

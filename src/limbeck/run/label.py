@@ -14,7 +14,7 @@ import torch
 
 from limbeck.errors import UserError
 from limbeck.files import cache_folder, reporting_disk_errors
-from limbeck.knowledge.label import ALL, Heard, Labeller, Share, count_missing, fill
+from limbeck.knowledge.label import Heard, Labeller, Share, count_missing, fill
 from limbeck.knowledge.ledger import Ledger
 from limbeck.knowledge.spot import spot_check
 from limbeck.knowledge.store import Store, open_store
@@ -23,8 +23,10 @@ from limbeck.run.fits import open_workshop
 from limbeck.run.knowledge import STORES, check_wishes, manifest_of, place_of
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
-from limbeck.run.watch import Watcher
+from limbeck.run.together import divide
+from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
+from limbeck.train import ranks
 
 TEACHERS = ".teachers"  # those that were trained for a labelling
 
@@ -42,20 +44,24 @@ class Labelled:
     bytes: int
 
 
-def label(plan: Plan, device: torch.device, watcher: Watcher, share: Share = ALL) -> list[Labelled]:
+def label(plan: Plan, device: torch.device, watcher: Watcher) -> list[Labelled]:
     """Fill the stores of a plan's teachers, one for each seed that trains its own, going on where one was left.
 
-    share: of the work, for one of several processes. Raises UserError where there is nothing to ask about, or no place.
+    Several processes train the teacher together and share its answers; forwards and spot checks are those of all.
+    Raises UserError where there is nothing to ask about, or no place.
     """
     found = []
     for store, labeller, views in _opened(plan, device, watcher):
         checked = spot_check(store, labeller, views) if len(store) else 0
+        share = Share(ranks.rank(), ranks.world())
         before, missing = labeller.teacher.asked, count_missing(labeller, store, views, share)
-        watcher.say(f"Asking the teacher about {missing:,} views of samples")
+        if ranks.is_first():
+            watcher.say(f"Asking the teacher about {missing:,} views of samples")
         for view in views:
             fill(labeller, store, view, Ledger(), share=share, heard=_telling(watcher, missing))
+        forwards, checks = ranks.total(torch.tensor([labeller.teacher.asked - before, checked])).tolist()
         store.refresh()
-        found.append(Labelled(str(store.folder), len(store), labeller.teacher.asked - before, checked, store.bytes))
+        found.append(Labelled(str(store.folder), len(store), forwards, checks, store.bytes))
     return found
 
 
@@ -69,13 +75,15 @@ def verify_with(plan: Plan, device: torch.device, watcher: Watcher) -> dict[str,
     return found
 
 
-def _telling(watcher: Watcher, of: int) -> Heard:
-    return lambda count: watcher.answered(count, of)
+def _telling(watcher: Watcher, of: int) -> Heard | None:
+    return (lambda count: watcher.answered(count, of)) if ranks.is_first() else None
 
 
 def _opened(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[tuple[Store, Labeller, range]]:
     """Yield store, labeller and numbers of the views for each teacher of a plan."""
     views = _views(plan)
+    ranks.join(device)
+    plan = divide(plan)
     rehearse(plan)
     check_wishes(plan)
     for teacher in _teachers(plan, device, watcher):
@@ -101,10 +109,11 @@ def _views(plan: Plan) -> range:
 
 
 def _teachers(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[Teacher]:
-    """Yield the teachers that answer, trained if need be; of several processes one trains, the others wait for it."""
+    """Yield the teachers that answer, trained if need be, and the same in all processes."""
     each = plan.teacher is not None and plan.teacher.per_seed
+    watcher = watcher if ranks.is_first() else Silent()
     for seed in plan.seeds if each else plan.seeds[:1]:
-        with _alone(_bench(plan)) as folder:
+        with _alone(_bench(plan)) if ranks.is_first() else ranks.scratch() as folder:
             workshop = open_workshop(plan, folder, watcher, device)
             watcher.say("Preparing the teacher")
             teacher = workshop.live_teacher(workshop.train_teacher(seed))

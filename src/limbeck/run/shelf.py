@@ -19,9 +19,7 @@ def shelf() -> Path:
     """Return the folder of all stores; UserError where the cache is off."""
     root = cache_folder()
     if root is None:
-        raise UserError(
-            "The cache is off (LIMBECK_CACHE=off), so there are no shared stores; name a store by its folder."
-        )
+        raise UserError("The cache is off (LIMBECK_CACHE=off), so there are no shared stores; name one by its folder.")
     return root / STORES
 
 
