@@ -32,13 +32,9 @@ def carry_out(folder: Path, world: int) -> list[Found]:
     folder.mkdir()
     common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     each = [common | {"RANK": str(n), "LOCAL_RANK": str(n), "OMP_NUM_THREADS": "1"} for n in range(world)]
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder)],
-            env={**os.environ, "LIMBECK_CACHE": "off", **(one if world > 1 else {})},
-        )
-        for one in each
-    ]
+    everyone = {**os.environ, "LIMBECK_CACHE": "off"}
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    running = [subprocess.Popen(command, env=everyone | (one if world > 1 else {})) for one in each]
     try:
         assert [process.wait(timeout=60) for process in running] == [0] * world
     finally:
