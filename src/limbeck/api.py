@@ -21,7 +21,7 @@ from limbeck.data.mixup import Mixup
 from limbeck.data.views import Transform, Views
 from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
-from limbeck.models.weights import checksum, load_weights
+from limbeck.models.weights import WEIGHTS, checksum, load_weights
 from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.checks import preflight
@@ -32,6 +32,8 @@ from limbeck.recipe.model import Name, TrainSection
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import BlackBox, black_box_from_text
 from limbeck.run.device import pick_device
+from limbeck.run.fits import STUDENT
+from limbeck.run.folder import REPORT
 from limbeck.run.pipeline import run
 from limbeck.run.plan import (
     ModelPlan,
@@ -43,6 +45,7 @@ from limbeck.run.plan import (
     teacher_of_run,
 )
 from limbeck.run.result import Result, load
+from limbeck.train import ranks
 from limbeck.train.settings import Settings
 
 Build = nn.Module | Callable[[], nn.Module]
@@ -199,10 +202,13 @@ def _carry_out(plan: Plan, out: str | Path | None, resume: bool, force: bool, de
             device=pick_device(device),
             watcher=bars,
         )
-    result = load(folder)
-    model = plan.model(plan.student, result.report["models"]["student"]["best_seed"])
-    load_weights(model.net, folder / "student" / "model.safetensors")
-    return replace(result, model=model.eval())
+    weights = Path(STUDENT) / WEIGHTS
+    with ranks.missing(), ranks.copied(folder, (REPORT, str(weights))) as kept:
+        found = load(kept)
+        model = plan.model(plan.student, found.report["models"][STUDENT]["best_seed"])
+        load_weights(model.net, kept / weights)
+        first = ranks.from_first(str(folder).encode()) or b""
+    return replace(found, folder=Path(first.decode()), model=model.eval())
 
 
 def _settings(train: Settings | None, epochs: int | None, seeds: int, name: str) -> Settings:

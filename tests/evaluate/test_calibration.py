@@ -35,6 +35,15 @@ def test_no_other_temperature_is_better() -> None:
     assert best <= min(nll(t) for t in np.geomspace(0.05, 20, 400)) + 1e-6
 
 
+def test_of_very_many_logits_some_rows_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, labels = drawn(2.0, samples=9000)
+    whole = fit_temperature(logits, labels)
+    monkeypatch.setattr("limbeck.evaluate.calibration.MOST_LOGITS", 5 * 3000)
+    some = fit_temperature(logits, labels)
+    assert some == fit_temperature(logits[::3], labels[::3]) != whole
+    assert some == pytest.approx(whole, rel=0.05)
+
+
 def test_few_rows_leave_the_temperature_alone() -> None:
     logits, labels = drawn(3.0, samples=49)
     assert fit_temperature(logits, labels) == 1.0

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 torch.set_num_threads(1)
 
+import limbeck  # noqa: E402
 import limbeck.train.loop as loop  # noqa: E402
 from limbeck.data.samples import Samples  # noqa: E402
 from limbeck.models.adapt import Adapted  # noqa: E402
@@ -115,9 +116,30 @@ def said() -> dict[str, Any]:
     }
 
 
+RECIPE = """\
+name: called
+seeds: 1
+data: {source: digits}
+student: {model: linear, train: {steps: 9, batch_size: 33, optimizer: sgd}}
+objective: [cross_entropy]
+controls: []
+export: {onnx: false}
+"""
+
+
+def called(folder: Path) -> dict[str, Any]:
+    """What a script gets that calls Limbeck on every rank."""
+    recipe = folder / f"{ranks.rank()}.yaml"
+    recipe.write_text(RECIPE)
+    result = limbeck.run_recipe(recipe, out=folder / "run", device="cpu", progress=False)
+    model = result.report["models"]["student"]
+    return {"folder": str(result.folder), "said": model["checksum"], "has": checksum(result.student.net)}
+
+
 def main() -> None:
     ranks.join(torch.device("cpu"))
     found = {"said": said(), "additive": additive(), "in_parts": additive(3), "random": random()}
+    found["called"] = called(Path(sys.argv[1]))
     (Path(sys.argv[1]) / f"rank-{ranks.rank()}.json").write_text(json.dumps(found))
 
 

@@ -32,10 +32,9 @@ def carry_out(folder: Path, world: int) -> list[Found]:
     folder.mkdir()
     common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     each = [common | {"RANK": str(n), "LOCAL_RANK": str(n), "OMP_NUM_THREADS": "1"} for n in range(world)]
-    running = [
-        subprocess.Popen([sys.executable, str(SCRIPT), str(folder)], env={**os.environ, **(one if world > 1 else {})})
-        for one in each
-    ]
+    everyone = {**os.environ, "LIMBECK_CACHE": "off"}
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    running = [subprocess.Popen(command, env=everyone | (one if world > 1 else {})) for one in each]
     try:
         assert [process.wait(timeout=60) for process in running] == [0] * world
     finally:
@@ -98,6 +97,13 @@ def test_what_they_tell_each_other(alone: Found, together: list[Found]) -> None:
         assert first[name] == second[name] == expected
     assert alone["said"]["slice"] == list(range(7))
     assert alone["said"]["agree"] == [True, False]
+
+
+def test_a_script_gets_the_result_on_every_rank(together: list[Found]) -> None:
+    first, second = (one["called"] for one in together)
+    assert first == second
+    assert first["said"] == first["has"]
+    assert (Path(first["folder"]) / "report.json").is_file()
 
 
 def test_one_process_is_left_as_it_is(tmp_path: Path) -> None:

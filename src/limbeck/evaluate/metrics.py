@@ -49,8 +49,12 @@ def per_sample(probabilities: Floats, labels: Integers) -> dict[str, Floats]:
 def worst_class_accuracy(probabilities: Floats, labels: Integers) -> float:
     """Return the accuracy, 0..1, of the class that fares worst; classes without a sample are left out."""
     probabilities, labels = _checked(probabilities, labels)
-    count = np.bincount(labels)
-    right = np.bincount(labels, weights=_correct(probabilities, labels))
+    return worst_class_rate(_correct(probabilities, labels), labels)
+
+
+def worst_class_rate(correct: Floats, labels: Integers) -> float:
+    """Return the same from what is right, 1.0 or 0.0 [N]: the work no longer grows with the number of classes."""
+    count, right = np.bincount(labels), np.bincount(labels, weights=correct)
     present = count > 0
     return float(np.min(right[present] / count[present]))
 
@@ -61,13 +65,20 @@ def expected_calibration_error(probabilities: Floats, labels: Integers, bins: in
     Bins are closed on the right, (low, high], so that a confidence of exactly 1 falls into the last one.
     Naeini et al. (2015), "Obtaining well calibrated probabilities using Bayesian binning".
     """
-    _, confidence, accuracy = _binned(probabilities, labels, bins)
-    return float(np.abs(confidence - accuracy).sum() / len(labels))
+    probabilities, labels = _checked(probabilities, labels)
+    return calibration_error(probabilities.max(axis=1), _correct(probabilities, labels), bins)
+
+
+def calibration_error(confidence: Floats, correct: Floats, bins: int = 15) -> float:
+    """Return the same from the confidence, 0..1, and what is right, 1.0 or 0.0; both [N]."""
+    _, sure, right = _binned(confidence, correct, bins)
+    return float(np.abs(sure - right).sum() / len(correct))
 
 
 def reliability(probabilities: Floats, labels: Integers, bins: int = 15) -> list[ReliabilityBin]:
     """Return what a reliability diagram draws: confidence and accuracy of every bin (low, high]."""
-    counts, confidence, accuracy = _binned(probabilities, labels, bins)
+    probabilities, labels = _checked(probabilities, labels)
+    counts, confidence, accuracy = _binned(probabilities.max(axis=1), _correct(probabilities, labels), bins)
     edges = np.linspace(0.0, 1.0, bins + 1)
     return [
         ReliabilityBin(
@@ -116,18 +127,17 @@ def _correct(probabilities: Floats, labels: Integers) -> Floats:
     return right
 
 
-def _binned(probabilities: Floats, labels: Integers, bins: int) -> tuple[Integers, Floats, Floats]:
+def _binned(confidence: Floats, correct: Floats, bins: int) -> tuple[Integers, Floats, Floats]:
     """Return per bin: number of samples, sum of confidence, sum of correct answers."""
     if bins < 1:
         raise ValueError(f"Expected at least one bin; got {bins}. Choose a positive number such as 15.")
-    probabilities, labels = _checked(probabilities, labels)
-    confidence = np.minimum(probabilities.max(axis=1), 1.0)
+    confidence = np.minimum(confidence, 1.0)
     edges = np.linspace(0.0, 1.0, bins + 1)
     where = np.searchsorted(edges, confidence, side="left") - 1
     return (
         np.bincount(where, minlength=bins).astype(np.int64),
         np.bincount(where, weights=confidence, minlength=bins).astype(np.float64),
-        np.bincount(where, weights=_correct(probabilities, labels), minlength=bins).astype(np.float64),
+        np.bincount(where, weights=correct, minlength=bins).astype(np.float64),
     )
 
 

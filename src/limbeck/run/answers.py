@@ -68,8 +68,7 @@ def metrics_of(answers: Answers, teacher: Answers | None, evaluate: tuple[str, .
     if not answers.graded:
         found["nll"] = found["brier"] = None
     if "calibration" in evaluate and answers.graded:
-        ece = bootstrap(metrics.expected_calibration_error, answers.probabilities, answers.labels)
-        found["ece"] = entry(ece, False)
+        found["ece"] = entry(_calibration(answers), False)
     if teacher is not None and teacher is not answers and "agreement" in evaluate:
         pairs = list(zip(answers.probabilities, _per_seed(teacher, answers.seeds), strict=True))
         same = np.stack([metrics.agreement(mine, theirs) for mine, theirs in pairs])
@@ -83,13 +82,22 @@ def worst_class(answers: Answers) -> Interval:
 
     Where it is always wrong or always right, resampling finds no spread; its interval is then that of its rate.
     """
-    found = bootstrap(metrics.worst_class_accuracy, answers.probabilities, answers.labels)
+    correct = answers.correct
+    found = bootstrap(
+        lambda one, labels: metrics.worst_class_rate(one[:, 0], labels), correct[..., None], answers.labels
+    )
     if found.low != found.high:
         return found
     present = np.unique(answers.labels)
-    right = [answers.correct[:, answers.labels == label] for label in present]
+    right = [correct[:, answers.labels == label] for label in present]
     plain = rate(min(right, key=lambda one: float(one.mean())))
     return replace(found, low=plain.low, high=plain.high)
+
+
+def _calibration(answers: Answers) -> Interval:
+    """Return the expected calibration error, resampled as pairs (confidence, right), not as whole rows of classes."""
+    pairs = np.stack([answers.probabilities.max(2), answers.correct], axis=2)
+    return bootstrap(lambda one, _: metrics.calibration_error(one[:, 0], one[:, 1]), pairs, answers.labels)
 
 
 def entry(interval: Interval, higher_is_better: bool) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from limbeck.teachers.seen import count_seen
 SCHEMA = 1
 FEW_STEPS = 100
 FEW_VALIDATION = 50
+MOST_CONFUSED = 200  # classes; a matrix grows with their square, and nobody could read a larger one
 TEACHER = "teacher"
 TITLES = {
     "labels": "labels only",
@@ -182,7 +183,9 @@ def drawings(plan: Plan, findings: Findings) -> dict[str, Any]:
     return {
         "curves": {key: curves(fits.values()) for key, fits in findings.fits.items()},
         "confusion": {
-            key: _confusion(findings.answers[key], classes) for key in (TEACHER, STUDENT) if key in findings.answers
+            key: _confusion(findings.answers[key], classes)
+            for key in (TEACHER, STUDENT)
+            if key in findings.answers and classes <= MOST_CONFUSED
         },
         "reliability": {
             key: _reliability(findings.answers[key])

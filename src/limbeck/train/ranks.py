@@ -124,6 +124,17 @@ def mirror(folder: Path, names: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
+def copied(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield a folder with files of the first rank's folder: that one itself, and a copy for the others while it lasts.
+
+    folder: the first one's; the others wait until it has got so far.
+    """
+    with contextlib.nullcontext(folder) if is_first() else scratch() as mine:
+        mirror(mine, names)
+        yield mine
+
+
+@contextlib.contextmanager
 def missing() -> Iterator[None]:
     """Turn the loss of another process into a LostError."""
     try:
