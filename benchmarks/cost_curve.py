@@ -165,8 +165,9 @@ def page(measured: dict[str, tuple[Axis, list[Point]]], date: str, repeats: int,
         f"# Cost curve, {date}", "",
         f"`python benchmarks/cost_curve.py`; {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} "
         f"threads; limbeck {limbeck.__version__}, python {platform.python_version()}, torch {torch.__version__}. "
-        f"{'One run' if repeats == 1 else f'Medians of up to {repeats} runs'} for each point, seconds; seeds from 0. *Run* is everything from the call to the report, "
-        f"*fits* the training alone. The exponent b is that of value^b: 1 is linear, below is better.", "",
+        f"{'One run' if repeats == 1 else f'Medians of up to {repeats} runs'} for each point, seconds; seeds from 0. "
+        f"*Run* is everything from the call to the report, *fits* the training alone. The exponent b is that of "
+        f"value^b: 1 is linear, below is better.", "",
     ]  # fmt: skip
     for axis, found in measured.values():
         lines += [f"## {axis.what}", "", f"| {axis.name} | run | fits |", "|---:|---:|---:|"]

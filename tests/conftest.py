@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("untimed", deadline=None)  # a loaded machine is no failure
+settings.load_profile("untimed")
 os.environ["LIMBECK_CACHE"] = "off"  # a test that wants the cache names a folder
 
 TINY = """\

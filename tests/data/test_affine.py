@@ -28,7 +28,7 @@ def slowly(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 @given(st.floats(0, 0.999), st.floats(0, 180))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rotate_equals_scipy(number: float, degrees: float) -> None:
     turned = Rotate(degrees)(PICTURES[:2], torch.full((2, 1), number))
     angle = np.deg2rad((2 * np.float32(number) - 1) * degrees)
@@ -38,7 +38,7 @@ def test_rotate_equals_scipy(number: float, degrees: float) -> None:
 
 
 @given(st.floats(0, 0.999), st.floats(0, 0.9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_scale_equals_scipy(number: float, share: float) -> None:
     scaled = Scale(share)(PICTURES[:2], torch.full((2, 1), number))
     matrix = np.eye(2) / (1 + (2 * np.float32(number) - 1) * share)
@@ -82,7 +82,7 @@ def test_mistakes_get_a_sentence(make, said) -> None:
 
 
 @given(st.lists(st.floats(0, 0.9990234375, width=32), min_size=4, max_size=4), st.floats(0.05, 1), st.floats(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_crop_equals_scipy(numbers: list[float], area: float, aspect: float) -> None:
     cropped = Crop(area, aspect)(PICTURES[:2], torch.tensor([numbers] * 2))
     share, ratio = area + numbers[0] * (1 - area), aspect ** (2 * numbers[1] - 1)
@@ -110,7 +110,7 @@ def test_shares_of_area_are_equally_likely() -> None:
 
 
 @given(st.permutations([Rotate(40), Scale(0.4), Crop(0.4, 1.5)]), st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_neighbours_are_one_resampling_by_the_product_of_matrices(changes: list[Affine], seed: int) -> None:
     views = Views(changes, seed=seed)
     made = views(PICTURES, KEYS, torch.ones(9).long())

@@ -78,7 +78,7 @@ def test_arrays_are_copied() -> None:
 
 
 @given(rows=st.lists(st.integers(0, 3), min_size=1, max_size=20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_ids_are_content_hashes_with_numbered_repeats(rows: list[int]) -> None:
     ids = from_arrays((X[rows], [0] * len(rows))).train.ids
     assert len(set(ids)) == len(rows)

@@ -34,7 +34,7 @@ def test_the_usual_dialects(tmp_path: Path, separator: str, begin: str, end: str
     assert table.categories.tolist() == [["Rome; it"], ["Oslo"], [""]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(cells, cells), min_size=1, max_size=5))
 def test_reads_what_pythons_own_writer_wrote(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple]) -> None:
     buffer = io.StringIO(newline="")

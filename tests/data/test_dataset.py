@@ -97,7 +97,7 @@ def test_unlabelled_samples_train_and_never_validate() -> None:
 
 
 @given(k=st.integers(1, 17), seed=st.integers(0, 50))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_k_labels_of_each_class_stay_visible(k: int, seed: int) -> None:
     visible = DIGITS.visible_labels(k, seed)
     shown = visible >= 0

@@ -29,7 +29,7 @@ def slowly(picture: np.ndarray, numbers: list[float], share: float, fill: np.nda
 
 
 @given(share=st.floats(0.01, 1), fill=st.sampled_from(["zero", "mean"]), seed=st.integers(0, 10**6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_erase_equals_a_slow_one(share: float, fill: str, seed: int) -> None:
     numbers = torch.rand(8, 4, generator=torch.Generator().manual_seed(seed))
     erased = Erase(share, fill)(PICTURES, numbers)

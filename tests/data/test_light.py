@@ -13,7 +13,7 @@ PICTURES = torch.rand(6, 3, 7, 9, generator=torch.Generator().manual_seed(1))
 
 
 @given(st.floats(0, 0.9990234375, width=32), st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_brightness_and_contrast_equal_slow_ones(number: float, share: float) -> None:
     numbers = torch.full((6, 1), number)
     factor = 1 + (2 * number - 1) * share

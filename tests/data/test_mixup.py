@@ -97,7 +97,7 @@ def test_shares_are_beta(alpha: float) -> None:
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.1]), st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_cross_entropy_of_mixtures_equals_soft_targets(seed: int, smoothing: float, hidden: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     samples = make_samples(20, 1, 4, 4)

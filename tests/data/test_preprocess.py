@@ -50,7 +50,7 @@ def mixed(rows: Table) -> np.ndarray:
     return np.concatenate([rows.numbers.astype(object), rows.categories], axis=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(train=tables(), other=tables(1))
 def test_it_is_the_pipeline_of_scikit_learn(train: Table, other: Table) -> None:
     """Also on rows with gaps and texts that the training rows do not have."""

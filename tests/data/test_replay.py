@@ -23,13 +23,13 @@ each = pytest.mark.parametrize("transform", ONE_BY_ONE, ids=str)
 
 @each
 @given(order=st.permutations(range(23)), cut=st.integers(0, 23), seed=st.integers(0, 3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_order_and_batch_do_not_matter(transform: Transform, order: list[int], cut: int, seed: int) -> None:
     assert_replayed(SAMPLES, lambda: Views([transform], seed=seed), torch.tensor(order), cut)
 
 
 @given(order=st.permutations(range(23)), cut=st.integers(0, 23), seed=st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_order_and_batch_do_not_matter_with_all_of_them_and_mixup(order: list[int], cut: int, seed: int) -> None:
     assert_replayed(SAMPLES, lambda: with_mixup(SAMPLES, ROWS[:15], seed=seed), torch.tensor(order), cut)
 

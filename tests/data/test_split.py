@@ -16,7 +16,7 @@ def names(count: int) -> list[str]:
 
 
 @given(labels=LABELLED, fraction=st.floats(0.01, 0.99), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_split_is_a_stratified_partition(labels: np.ndarray, fraction: float, seed: int) -> None:
     rest, held = split(labels, names(len(labels)), fraction=fraction, seed=seed)
     assert sorted([*rest, *held]) == list(range(len(labels)))
@@ -29,7 +29,7 @@ def test_split_is_a_stratified_partition(labels: np.ndarray, fraction: float, se
 
 
 @given(labels=LABELLED, order=st.randoms(use_true_random=False), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_split_depends_on_ids_not_on_rows(labels: np.ndarray, order: object, seed: int) -> None:
     ids = names(len(labels))
     held = {ids[row] for row in split(labels, ids, fraction=0.3, seed=seed)[1]}

@@ -25,7 +25,7 @@ def splitmix64(state: int) -> int:
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_mix_is_splitmix64(states: list[int]) -> None:
     golden = 0x9E3779B97F4A7C15
     advanced = np.array([(state + golden) % 2**64 for state in states], dtype=np.uint64).view(np.int64)
@@ -57,7 +57,7 @@ def slow_shift(picture: np.ndarray, down: int, right: int) -> np.ndarray:
 
 
 @given(pixels=st.integers(0, 8), seed=st.integers(0, 10**6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_shift_equals_a_slow_shift(pixels: int, seed: int) -> None:
     numbers = torch.rand(12, 2, generator=torch.Generator().manual_seed(seed))
     moved = Shift(pixels)(PICTURES, numbers)
@@ -95,7 +95,7 @@ ALL = [Shift(2), Flip(), PerSample(noise)]
 
 
 @given(order=st.permutations(range(12)), cut=st.integers(0, 12), seed=st.integers(0, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_views_do_not_depend_on_order_or_batch(order: list[int], cut: int, seed: int) -> None:
     view = torch.arange(12) % 4
     whole = Views(ALL, seed=seed)(PICTURES, KEYS, view)

@@ -55,7 +55,7 @@ def test_faultless_and_hopeless_models_stay_within_bounds() -> None:
     assert 10 < fit_temperature(np.eye(3)[(labels + 1) % 3] * 50, labels) <= 20
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6), st.floats(0.05, 20))
 def test_softmax_is_scipys_and_sums_to_one(row: list[float], temperature: float) -> None:
     logits = np.array([row])

@@ -105,7 +105,7 @@ def test_no_disagreement_at_all_is_not_certainty() -> None:
     assert two_way(one).low < 0.0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 5), st.integers(2, 30), st.booleans())
 def test_interval_properties(seed: int, seeds: int, samples: int, ternary: bool) -> None:
     generator = np.random.default_rng(seed)
@@ -139,7 +139,7 @@ def test_all_right_is_not_certainty() -> None:
     assert 0.985 < found.low < 0.992
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 30), st.floats(0, 1))
 def test_a_rate_and_its_interval_stay_within_bounds(seed: int, seeds: int, samples: int, chance: float) -> None:
     found = rate((np.random.default_rng(seed).random((seeds, samples)) < chance).astype(float))
@@ -189,7 +189,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_never_lowers_and_keeps_the_order(p_values: list[float]) -> None:
     adjusted = holm(p_values)

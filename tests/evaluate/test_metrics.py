@@ -36,7 +36,7 @@ def slow_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: 
     return error
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(2, 6))
 def test_means_equal_the_references(seed: int, classes: int) -> None:
     probabilities, labels = made_up(seed, classes=classes)
@@ -48,7 +48,7 @@ def test_means_equal_the_references(seed: int, classes: int) -> None:
     assert all(values.shape == labels.shape for values in figures.values())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 20))
 def test_calibration_error_equals_the_slow_one(seed: int, bins: int) -> None:
     probabilities, labels = made_up(seed)
@@ -88,7 +88,7 @@ def test_an_impossible_true_class_costs_a_finite_loss() -> None:
     assert per_sample(np.array([[1.0, 0.0]]), np.array([0]))["nll"][0] == 0.0
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_worst_class_is_the_smallest_recall(seed: int) -> None:
     probabilities, labels = made_up(seed)

@@ -14,7 +14,7 @@ def spread(seeds: int = 5, ms_seeds: float = 0.4, ms_samples: float = 0.1, ms_re
     return Spread(seeds, 1000, ms_seeds, ms_samples, ms_residual, rare=0.1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0.001, 0.02))
 def test_one_seed_fewer_would_not_tell(gain: float) -> None:
     now = spread()

@@ -87,7 +87,7 @@ def reference() -> Callable[[Table], np.ndarray]:
     return answer
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.sampled_from([1, 2, 7]).flatmap(lambda count: st.lists(row, min_size=count, max_size=count)))
 def test_the_file_is_scikit_learn_and_torch_on_raw_rows(
     ask: Callable[[Table], np.ndarray], reference: Callable[[Table], np.ndarray], rows: list[tuple]

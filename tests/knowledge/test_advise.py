@@ -49,3 +49,11 @@ def test_a_tiny_run_stores_too_since_that_costs_next_to_nothing() -> None:
     digits = replace(MNIST, live=57_520, rows=1438, missing=1438, asking=1e-6)
     assert advise(digits).mode == "stored"
     assert digits.seconds_writing < 0.01
+
+
+def test_the_noise_of_a_clock_moves_no_figure() -> None:
+    digits = replace(MNIST, live=57_520, rows=1438, missing=1438)
+    for asking, reading in ((1e-6, 1e-7), (1e-6, 3e-6), (1e-7, 8e-6)):
+        assert advise(replace(digits, asking=asking, reading=reading)).mode == "stored"
+    once = replace(digits, live=1438)
+    assert {advise(replace(once, asking=asking, reading=0.0)).mode for asking in (1e-7, 1e-3)} == {"live"}

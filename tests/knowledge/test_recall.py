@@ -66,7 +66,7 @@ def test_stored_equals_live_under_every_view(view: int) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, N - 1), st.integers(0, V - 1)), min_size=1, max_size=30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_stored_equals_live_for_mixed_views_in_any_order(pairs: list[tuple[int, int]]) -> None:
     batch = shown([row for row, _ in pairs], [view for _, view in pairs])
     assert_close(logits(STORED, batch), logits(LIVE, batch))

@@ -91,7 +91,7 @@ SHAPES = st.lists(st.integers(1, 20), min_size=1, max_size=3).map(tuple)
 @given(
     shape=SHAPES, count=st.integers(1, 3), classes=st.integers(2, 5), depth=st.integers(1, 3), patch=st.integers(1, 6)
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_vectors_sequences_and_pictures_get_logits(
     shape: tuple[int, ...], count: int, classes: int, depth: int, patch: int
 ) -> None:

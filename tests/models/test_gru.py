@@ -68,7 +68,7 @@ SHAPES = st.lists(st.integers(1, 9), min_size=1, max_size=3).map(tuple)
 
 
 @given(shape=SHAPES, count=st.integers(1, 3), classes=st.integers(2, 5), depth=st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_vectors_sequences_and_pictures_get_logits(
     shape: tuple[int, ...], count: int, classes: int, depth: int
 ) -> None:
@@ -77,7 +77,7 @@ def test_vectors_sequences_and_pictures_get_logits(
 
 
 @given(shape=SHAPES, count=st.integers(2, 5))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_sample_does_not_see_its_batch(shape: tuple[int, ...], count: int) -> None:
     net, inputs = GRU(shape, 3, width=4), torch.linspace(0, 1, count * math.prod(shape)).reshape(count, *shape)
     torch.testing.assert_close(net(inputs)[1:2], net(inputs[1:2]))

@@ -101,7 +101,7 @@ def test_resolution_is_halved_twice() -> None:
     channels=st.integers(1, 4), height=st.integers(8, 33), width=st.integers(8, 33), count=st.integers(1, 3),
     classes=st.integers(2, 5), stem=st.none() | st.integers(1, 5), depth=st.sampled_from([8, 14]),
 )  # fmt: skip
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_pictures_of_any_size_from_8_by_8_get_logits(
     channels: int, height: int, width: int, count: int, classes: int, stem: int | None, depth: Any
 ) -> None:

@@ -68,7 +68,7 @@ def test_layers_come_in_the_order_of_the_definition(depth: Any, groups: str) -> 
     channels=st.integers(1, 3), height=st.integers(8, 20), width=st.integers(8, 20), count=st.integers(1, 2),
     classes=st.integers(2, 5),
 )  # fmt: skip
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_pictures_of_any_size_from_8_by_8_get_logits(
     channels: int, height: int, width: int, count: int, classes: int
 ) -> None:

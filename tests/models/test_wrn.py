@@ -85,7 +85,7 @@ def test_answers_are_those_of_the_definition(depth: Any, width: int) -> None:
     channels=st.integers(1, 4), height=st.integers(8, 24), width=st.integers(8, 24), count=st.integers(1, 3),
     classes=st.integers(2, 5), dropout=st.sampled_from([0.0, 0.3]),
 )  # fmt: skip
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_pictures_of_any_size_from_8_by_8_get_logits(
     channels: int, height: int, width: int, count: int, classes: int, dropout: float
 ) -> None:

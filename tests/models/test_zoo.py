@@ -39,7 +39,7 @@ def test_every_exported_architecture_is_in_the_tests() -> None:
 
 @pytest.mark.parametrize("name", limbeck.models.__all__)
 @given(data=st.data())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_any_size_gives_logits_and_a_gradient_everywhere(name: str, data: st.DataObject) -> None:
     least = SMALLEST[name]
     shape = (data.draw(st.integers(1, 4)), data.draw(st.integers(least, 33)), data.draw(st.integers(least, 33)))

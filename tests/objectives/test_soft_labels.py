@@ -25,7 +25,7 @@ def loss(student: Tensor, knowledge: Knowledge, term: SoftLabels) -> Tensor:
 
 
 @given(st.floats(0.3, 50), st.integers(2, 12), st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_divergence_by_scipy(temperature: float, classes: int, seed: int) -> None:
     student, teacher = logits(seed, classes), logits(seed + 1, classes)
     mine = loss(student, Knowledge(logits=teacher), SoftLabels(temperature))
@@ -90,7 +90,7 @@ def test_probabilities_of_zero_are_clipped() -> None:
 
 
 @given(st.floats(0.1, 20), st.floats(-50, 50))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_standardised_ignores_scale_and_shift_of_the_logits(scale: float, shift: float) -> None:
     student, teacher, term = logits(0), logits(1), SoftLabels(2.0, standardise=True)
     mine = loss(student, Knowledge(logits=teacher), term)

@@ -75,7 +75,7 @@ DATA = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(train=TRAIN, model=MODEL, data=DATA, seeds=st.integers(1, 100), margin=st.floats(0, 0.99))
 def test_any_recipe_survives_its_dump(train, model, data, seeds, margin):
     content = {

@@ -38,7 +38,7 @@ def test_every_combination_is_a_variant_and_the_last_key_varies_fastest() -> Non
         assert one.recipe.sweep is None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=4, unique=True), min_size=1, max_size=3))
 def test_there_are_as_many_different_variants_as_the_grid_has_points(values: list[list[int]]) -> None:
     keys = [TEMPERATURE, WEIGHT, "student.train.epochs"][: len(values)]

@@ -12,7 +12,7 @@ seeds = st.integers(0, 2**40)
 
 
 @given(counts, sizes, seeds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_pass_shows_every_row_once(count: int, size: int, seed: int) -> None:
     rows = 3 * torch.arange(count) + 7
     order, steps = Order(rows, seed), -(-3 * count // size)
@@ -25,7 +25,7 @@ def test_every_pass_shows_every_row_once(count: int, size: int, seed: int) -> No
 
 
 @given(counts, sizes, seeds, st.lists(st.integers(0, 12), min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_batch_does_not_depend_on_what_was_asked_before(count: int, size: int, seed: int, steps: list[int]) -> None:
     order = Order(torch.arange(count), seed)
     for step in steps:

@@ -7,7 +7,7 @@ from typing import Literal
 
 Mode = Literal["live", "memory", "stored"]
 
-GRACE_SECONDS = 0.5  # what keeping the answers on disk may cost a run, for what it spares every later one
+GRACE_SECONDS = 0.5  # what keeping the answers may cost a run, for what it spares every later one
 WRITTEN_PER_SECOND = 50e6  # bytes; a slow disk
 DISK_SHARE = 0.5  # of the free space that a store may take
 MIB = 2**20
@@ -63,7 +63,11 @@ class Advice:
 
 
 def advise(case: Case) -> Advice:
-    """Choose what takes the least time; a file that costs next to nothing is kept for later runs."""
+    """Choose what takes the least time; a file that costs next to nothing is kept for later runs.
+
+    Live and kept answers differ in their last bits, so noise in the clock must not choose between them: less than
+    GRACE_SECONDS of difference does not count.
+    """
     if case.rows is None:
         return Advice("live", _fresh(case))
     if case.wanted != "auto":
@@ -83,7 +87,7 @@ def _fastest(case: Case) -> Advice:
     if not (fits or on_disk):
         place = "memory" if case.free is None else "memory or disk"
         return Advice("live", f"live, since {_mib(case.bytes)} of answers do not fit into {place}")
-    if case.seconds_live <= case.seconds_once:
+    if case.live <= case.missing or case.seconds_live + GRACE_SECONDS < case.seconds_once:
         return Advice("live", f"live, {_time(case.seconds_live)} instead of {_time(case.seconds_once)} for all rows")
     gain = f"{_time(case.seconds_once)} of asking and reading instead of {_time(case.seconds_live)} live"
     if on_disk and (not fits or case.seconds_writing <= GRACE_SECONDS + case.seconds_once):
