@@ -45,7 +45,6 @@ def test_reads_what_pythons_own_writer_wrote(tmp_path_factory: pytest.TempPathFa
 
 
 @given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
-@settings(deadline=None)
 def test_numbers_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     path = write(tmp_path_factory.mktemp("csv"), "age\n" + "\n".join(map(repr, values)))
     np.testing.assert_array_equal(read_rows(path, AGE).numbers[:, 0], np.float32(values))
