@@ -115,7 +115,7 @@ def _selection(selection: Mapping[str, Any] | None) -> Iterator[str]:
         return
     yield from (
         "## Selection", "",
-        "Errors on 5,000 training digits that were held out, trained on the other 55,000, seed 0. A row's order is "
+        "Errors on 5,000 training digits that were held out, trained on the other 55,000, seed 0 where none is named. Order is "
         "that of trying; the settings below are those that were taken.", "",
         "| | candidate | errors of 5,000 |", "|---|---|---:|",
     )  # fmt: skip

@@ -164,7 +164,7 @@ def sizes(folder: Path, model: Adapted, pool: Samples) -> Iterator[str]:
         "| form | rows | bytes a row | limit | forwards of the first rows | of 100 more |",
         "|---|---:|---:|---:|---:|---:|",
     )
-    every = torch.arange(len(pool))
+    every = np.arange(len(pool))
     cases: tuple[tuple[str, Form, int], ...] = (
         ("dense, C = 10", Dense(10), 2 * 10 + 16),
         ("top K, K = 4", Top(4, TEMPERATURES), 6 * 4 + 40),
@@ -211,14 +211,14 @@ def kills(folder: Path, model: Adapted, pool: Samples) -> Iterator[str]:
     started = time.monotonic()
     _label_in_child(labeller, folder / "unbroken", None)
     lasts = time.monotonic() - started
-    ended = [_label_in_child(labeller, place, dice.random() * lasts / 6) for _ in range(KILLS)]
+    ended = [_label_in_child(labeller, place, dice.random() * lasts / 14) for _ in range(KILLS)]
     left = count_missing(labeller, Store(place), range(KILLED_VIEWS))
     ended.append(_label_in_child(labeller, place, None))
     found = verify_against(Store(place), labeller, range(KILLED_VIEWS))
     yield from ("## Killed twenty times", "")
     yield (
-        f"{ended.count(-signal.SIGKILL)} of {KILLS} kills (SIGKILL, each within a random share of {lasts / 6:.1f} s, a "
-        f"sixth of an unbroken labelling) came before the end; {left:,} rows were left to the last process. "
+        f"{ended.count(-signal.SIGKILL)} of {KILLS} kills (SIGKILL, each within a random share of {lasts / 14:.1f} s, a "
+        f"fourteenth of an unbroken labelling) came before the end; {left:,} rows were left to the last process. "
         f"After it: {found.rows:,} rows, "
         f"{found.missing} missing, {found.repeated} doubled, {found.wrong} wrong, {len(found.broken)} broken files."
     )

@@ -55,5 +55,5 @@ def test_the_noise_of_a_clock_moves_no_figure() -> None:
     digits = replace(MNIST, live=57_520, rows=1438, missing=1438)
     for asking, reading in ((1e-6, 1e-7), (1e-6, 3e-6), (1e-7, 8e-6)):
         assert advise(replace(digits, asking=asking, reading=reading)).mode == "stored"
-    once = replace(digits, live=1438)
-    assert {advise(replace(once, asking=asking, reading=0.0)).mode for asking in (1e-7, 1e-3)} == {"live"}
+    once = replace(digits, live=1438, asking=1e-4)
+    assert {advise(replace(once, reading=reading)).mode for reading in (0.0, 1e-5)} == {"stored"}

@@ -63,10 +63,9 @@ class Advice:
 
 
 def advise(case: Case) -> Advice:
-    """Choose what takes the least time; a file that costs next to nothing is kept for later runs.
+    """Choose what takes the least time; what costs next to nothing is kept for later runs.
 
-    Live and kept answers differ in their last bits, so noise in the clock must not choose between them: less than
-    GRACE_SECONDS of difference does not count.
+    So the noise of a clock does not choose between live and kept answers, which differ in their last bits.
     """
     if case.rows is None:
         return Advice("live", _fresh(case))
@@ -87,7 +86,7 @@ def _fastest(case: Case) -> Advice:
     if not (fits or on_disk):
         place = "memory" if case.free is None else "memory or disk"
         return Advice("live", f"live, since {_mib(case.bytes)} of answers do not fit into {place}")
-    if case.live <= case.missing or case.seconds_live + GRACE_SECONDS < case.seconds_once:
+    if case.seconds_live + GRACE_SECONDS < case.seconds_once:
         return Advice("live", f"live, {_time(case.seconds_live)} instead of {_time(case.seconds_once)} for all rows")
     gain = f"{_time(case.seconds_once)} of asking and reading instead of {_time(case.seconds_live)} live"
     if on_disk and (not fits or case.seconds_writing <= GRACE_SECONDS + case.seconds_once):
