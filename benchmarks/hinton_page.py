@@ -115,8 +115,8 @@ def _selection(selection: Mapping[str, Any] | None) -> Iterator[str]:
         return
     yield from (
         "## Selection", "",
-        "Errors on 5,000 training digits that were held out, trained on the other 55,000, seed 0 where none is named. Order is "
-        "that of trying; the settings below are those that were taken.", "",
+        "Errors on 5,000 training digits that were held out, trained on the other 55,000, seed 0 where none is "
+        "named. Their order is that of trying; the settings below are those that were taken.", "",
         "| | candidate | errors of 5,000 |", "|---|---|---:|",
     )  # fmt: skip
     for part, candidates in selection.items():

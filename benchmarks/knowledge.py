@@ -217,8 +217,8 @@ def kills(folder: Path, model: Adapted, pool: Samples) -> Iterator[str]:
     found = verify_against(Store(place), labeller, range(KILLED_VIEWS))
     yield from ("## Killed twenty times", "")
     yield (
-        f"{ended.count(-signal.SIGKILL)} of {KILLS} kills (SIGKILL, each within a random share of {lasts / 14:.1f} s, a "
-        f"fourteenth of an unbroken labelling) came before the end; {left:,} rows were left to the last process. "
+        f"{ended.count(-signal.SIGKILL)} of {KILLS} kills (SIGKILL, each within a random share of {lasts / 14:.1f} s, "
+        f"a fourteenth of an unbroken labelling) came before the end; {left:,} rows were left to the last process. "
         f"After it: {found.rows:,} rows, "
         f"{found.missing} missing, {found.repeated} doubled, {found.wrong} wrong, {len(found.broken)} broken files."
     )
