@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+import torch
 from PIL import Image
 
 from limbeck.data.contents import ReadOptions
 from limbeck.data.folder import read_folder
-from limbeck.errors import DataError
+from limbeck.errors import DataError, DiskError
 
 AS_FOUND = ReadOptions()
 Make = Callable[..., Path]
@@ -140,13 +144,53 @@ def test_test_must_have_the_classes_of_train(make_folder: Make) -> None:
         read_folder(folder, AS_FOUND)
 
 
-def test_more_than_the_memory_is_refused(make_folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["grey", "colour", "grey in colour"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_does_not_fit_into_memory_is_the_same_from_a_file(make_folder: Make, kind: str, broken: bool) -> None:
+    every = [*names("train/a", "train/b", count=5), *names("test/a", "test/b", "unlabelled")]
+    folder = make_folder(*every, mode="RGB" if kind == "colour" else "L")
+    if kind == "grey in colour":
+        Image.open(folder / "train/a/0.png").convert("RGB").save(folder / "train/a/0.png")
+    for name in ("train/a/1.png", "test/b/0.png") if broken else ():
+        (folder / name).write_bytes(b"broken")
+    options = ReadOptions(corrupt="skip")
+    resident, filed = read_folder(folder, options), read_folder(folder, replace(options, memory=0))
+    assert filed.reading == replace(resident.reading or options, memory=0)
+    assert [note for note in filed.notes if note not in resident.notes] == [
+        f"{16 - 2 * broken + 3} pictures take 0.0 GiB, so they were decoded into a file."
+    ]
+    marks = set()
+    for mine, theirs in ((filed.train, resident.train), (filed.test, resident.test),
+                         (filed.unlabelled, resident.unlabelled)):  # fmt: skip
+        assert mine is not None and theirs is not None and theirs.mapped is None and mine.mapped
+        assert torch.equal(mine.inputs, theirs.inputs) and torch.equal(mine.labels, theirs.labels)
+        assert mine.ids == theirs.ids
+        marks.add(mine.mapped)
+    assert len(marks) == 3
+    again = read_folder(folder, replace(options, memory=0)).train
+    assert again.fingerprint == filed.train.fingerprint
+
+
+def test_a_changed_photo_changes_the_fingerprint(make_folder: Make) -> None:
+    folder = make_folder(*names("a", "b"))
+    before = read_folder(folder, ReadOptions(memory=0)).train.fingerprint
+    Image.fromarray(np.zeros((6, 4), dtype=np.uint8)).save(folder / "a/0.png")
+    assert read_folder(folder, ReadOptions(memory=0)).train.fingerprint != before
+
+
+def test_too_much_for_memory_and_disk_is_a_sentence(make_folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     class Memory:
         available = 200
 
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(psutil, "virtual_memory", Memory)
-    with pytest.raises(DataError, match=r"6 pictures of 6 x 4 pixels take .* smaller data.size"):
-        read_folder(make_folder(*names("a", "b")), AS_FOUND)
+    folder = make_folder(*names("a", "b"))
+    assert read_folder(folder, AS_FOUND).train.mapped
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskError, match="The disk is full"):
+        read_folder(folder, AS_FOUND)
 
 
 def test_ids_are_paths_whatever_the_name(make_folder: Make) -> None:

@@ -1,7 +1,11 @@
-"""Many picture files to one resident array, with threads, all of one size and one number of channels."""
+"""Many picture files to one array, with threads, all of one size and one number of channels.
+
+The array is in memory, or where that is too small in a file without a name, whose pages the system reads as needed.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from limbeck.data import mapped
 from limbeck.data.contents import ReadOptions
 from limbeck.data.pictures import Channels, Header, decode, from_image, probe
 from limbeck.data.samples import Samples
@@ -24,6 +29,7 @@ MIXED_SIZE = (64, 64)
 MEMORY_SHARE = 0.6
 NAMED_AT_MOST = 10
 CHUNK = 64
+GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,16 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """The R readable pictures, uint8 [R, C, H, W], and which of those asked for they are, int64 [R]."""
+    """The R readable pictures, uint8 [R, C, H, W], and which of those asked for they are, int64 [R].
+
+    mapped: what stands for the content of pictures that are in a file, None for those in memory.
+    """
 
     inputs: Tensor
     rows: NDArray[np.int64]
     reading: ReadOptions
     notes: tuple[str, ...]
+    mapped: str | None = None
 
     def notes_below(self, root: Path) -> tuple[str, ...]:
         """Return the notes with files named by their path below a folder."""
@@ -52,22 +62,28 @@ def decode_all(pictures: Sequence[Picture], options: ReadOptions) -> Decoded:
     """Decode pictures into one array and say with which size and channels.
 
     Where no size is given it is the pictures' common size, else 64 x 64. Raises DataError if some cannot be
-    read and `options.corrupt` is "error", or if the array would fill more than 60 % of the free memory.
+    read and `options.corrupt` is "error", DiskError if pictures that do not fit into memory do not fit on disk.
     """
     headers, broken = _headers(pictures)
     size, notes = _choose_size(headers, options)
     channels = _choose_channels(headers, options)
-    _check_memory(len(pictures), size, channels)
-    inputs = np.empty((len(pictures), 1 if channels == "grey" else 3, *size), dtype=np.uint8)
+    shape = (len(pictures), 1 if channels == "grey" else 3, *size)
+    resident = math.prod(shape) <= _budget(options)
+    values = np.empty(shape, dtype=np.uint8) if resident else mapped.room(shape)
     reading = replace(options, size=size, channels=channels)
-    broken |= _fill(inputs, pictures, [i for i in range(len(pictures)) if i not in broken], reading)
+    broken |= _fill(values, pictures, [i for i in range(len(pictures)) if i not in broken], reading)
     notes += _report_broken(broken, options)
     rows = np.array([i for i in range(len(pictures)) if i not in broken], dtype=np.int64)
+    inputs = torch.from_numpy(values)
     if broken:
-        inputs = inputs[rows]
-    if options.channels == "auto" and channels == "rgb" and _all_grey(inputs):
-        inputs, reading = np.ascontiguousarray(inputs[:, :1]), replace(reading, channels="grey")
-    return Decoded(torch.from_numpy(inputs), rows, reading, notes)
+        chosen = torch.from_numpy(rows)
+        inputs = inputs[chosen] if resident else mapped.regroup(inputs, chosen)
+    if options.channels == "auto" and channels == "rgb" and _all_grey(inputs.numpy()):
+        inputs, reading = _first_channel(inputs, resident), replace(reading, channels="grey")
+    if resident:
+        return Decoded(inputs, rows, reading, notes)
+    notes += (f"{len(rows):,} pictures take {inputs.numel() / GIB:.1f} GiB, so they were decoded into a file.",)
+    return Decoded(inputs, rows, reading, notes, mapped.content(inputs))
 
 
 def part_of(decoded: Decoded, start: int, stop: int, labels: NDArray[np.int64], ids: Sequence[str]) -> Samples:
@@ -75,7 +91,8 @@ def part_of(decoded: Decoded, start: int, stop: int, labels: NDArray[np.int64], 
     low, high = np.searchsorted(decoded.rows, [start, stop])
     rows = decoded.rows[low:high]
     names = tuple(ids[row] for row in rows.tolist())
-    return Samples(decoded.inputs[low:high], torch.from_numpy(labels[rows]), names)
+    mark = decoded.mapped and f"{decoded.mapped}/{low}-{high}"
+    return Samples(decoded.inputs[low:high], torch.from_numpy(labels[rows]), names, mapped=mark)
 
 
 def fit(pixels: NDArray[np.uint8], options: ReadOptions) -> tuple[Tensor, ReadOptions]:
@@ -131,13 +148,18 @@ def _choose_channels(headers: Sequence[Header], options: ReadOptions) -> Channel
     return "grey" if headers and all(header.grey for header in headers) else "rgb"
 
 
+def _budget(options: ReadOptions) -> float:
+    """Return how many bytes of pictures may be held in memory."""
+    return MEMORY_SHARE * psutil.virtual_memory().available if options.memory is None else options.memory * GIB
+
+
 def _check_memory(count: int, size: tuple[int, int], channels: Channels) -> None:
     need = count * size[0] * size[1] * (1 if channels == "grey" else 3)
     free = psutil.virtual_memory().available
     if need > MEMORY_SHARE * free:
         raise DataError(
-            f"{count:,} pictures of {size[0]} x {size[1]} pixels take {need / 2**30:.1f} GiB, more than "
-            f"{MEMORY_SHARE:.0%} of the {free / 2**30:.1f} GiB of free memory; set a smaller data.size."
+            f"{count:,} pictures of {size[0]} x {size[1]} pixels take {need / GIB:.1f} GiB, more than "
+            f"{MEMORY_SHARE:.0%} of the {free / GIB:.1f} GiB of free memory; set a smaller data.size."
         )
 
 
@@ -178,6 +200,15 @@ def _report_broken(broken: dict[int, str], options: ReadOptions) -> tuple[str, .
     raise DataError(
         f"{count} cannot be read: {messages}. Repair or remove what is named, or set data.corrupt: skip to "
         f"leave it out."
+    )
+
+
+def _first_channel(inputs: Tensor, resident: bool) -> Tensor:
+    """Return the first channel of pictures [R, C, H, W], where they are: [R, 1, H, W]."""
+    if resident:
+        return inputs[:, :1].contiguous()
+    return mapped.write(
+        (chunk[:, :1] for chunk in mapped.chunks(inputs)), [len(inputs), 1, *inputs.shape[2:]], inputs.dtype
     )
 
 

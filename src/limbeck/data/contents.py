@@ -16,8 +16,9 @@ class ReadOptions:
     For pictures: size: pixels of a side, or (height, width); None is the pictures' common size. channels: "auto"
     is grey where every picture is grey. resize: "squash" to the size, "crop" the middle, or "pad" with the
     background, which also lies behind transparent pixels. corrupt: what to do about a file that cannot be
-    read. For tables: label: the class column, None for the one called label, target, class or y; drop: columns to
-    leave out; categorical: columns whose numbers are names. Raises DataError for a size below 1.
+    read. memory: GiB of decoded pictures that may be held in memory, 60 % of what is free unless given; more are
+    decoded into a file. For tables: label: the class column, None for the one called label, target, class or y; drop:
+    columns to leave out; categorical: columns whose numbers are names. Raises DataError for a size below 1.
     """
 
     size: int | tuple[int, int] | None = None
@@ -25,6 +26,7 @@ class ReadOptions:
     resize: Literal["squash", "crop", "pad"] = "squash"
     background: Literal["white", "black"] = "white"
     corrupt: Literal["error", "skip"] = "error"
+    memory: float | None = None
     label: str | None = None
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()

@@ -6,13 +6,16 @@ Shapes: N samples, R rows of them.
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.files import cache_folder, reporting_disk_errors
@@ -52,17 +55,35 @@ def regroup(inputs: Tensor, rows: Tensor) -> Tensor:
     """
     if len(rows) and bool((rows.diff() == 1).all()):
         return inputs[int(rows[0]) : int(rows[-1]) + 1]
-    return _written(chunks(inputs, rows), [len(rows), *inputs.shape[1:]], inputs.dtype)
+    return write(chunks(inputs, rows), [len(rows), *inputs.shape[1:]], inputs.dtype)
 
 
 def join(parts: list[Tensor]) -> Tensor:
     """Return mapped inputs one after the other, in a new file without a name."""
     count = sum(len(part) for part in parts)
     every = (chunk for part in parts for chunk in chunks(part))
-    return _written(every, [count, *parts[0].shape[1:]], parts[0].dtype)
+    return write(every, [count, *parts[0].shape[1:]], parts[0].dtype)
 
 
-def _written(values: Iterator[Tensor], shape: list[int], dtype: torch.dtype) -> Tensor:
+def room(shape: Sequence[int]) -> NDArray[np.uint8]:
+    """Return uint8 zeros of a shape in a new file without a name, to write to; DiskError where the disk is full."""
+    folder = _scratch()
+    with reporting_disk_errors(Path(folder or tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # else a full disk would be a signal in the middle of the work
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+        return np.memmap(file, dtype=np.uint8, mode="r+", shape=tuple(shape))
+
+
+def content(inputs: Tensor) -> str:
+    """Return a SHA-256 (hex) of the shape and values of inputs [N, ...]."""
+    digest = hashlib.sha256(f"{inputs.dtype} {list(inputs.shape)}".encode())
+    for chunk in chunks(inputs):
+        digest.update(chunk.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def write(values: Iterable[Tensor], shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return tensors one after the other, in a new file without a name; shape: of them together."""
     folder = _scratch()
     with reporting_disk_errors(Path(folder or tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
         for value in values:
@@ -71,11 +92,11 @@ def _written(values: Iterator[Tensor], shape: list[int], dtype: torch.dtype) -> 
         return _mapped(file, shape, dtype)
 
 
-def _mapped(file: IO[bytes], shape: list[int], dtype: torch.dtype) -> Tensor:
+def _mapped(file: IO[bytes], shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Map an open file; writing to the result would change the process's own copy of a page alone."""
     kind = torch.empty(0, dtype=dtype).numpy().dtype
     if not all(shape):
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(tuple(shape), dtype=dtype)
     return torch.from_numpy(np.memmap(file, dtype=kind, mode="c", shape=tuple(shape)))
 
 

@@ -55,6 +55,7 @@ class DataSection(Strict):
     resize: squash to the size, crop the middle, or pad with the background.
     background: what is padded, and what lies behind transparent pixels.
     corrupt: whether a picture that cannot be read is an error or left out.
+    memory: GiB of decoded pictures that may be held in memory, 60 % of what is free unless given; more go into a file.
     label: a table's column that holds the class; label, target, class or y unless given.
     drop: columns of a table to leave out, such as names and numbers of rows.
     categorical: columns of a table whose numbers are names.
@@ -76,6 +77,7 @@ class DataSection(Strict):
     resize: Literal["squash", "crop", "pad"] = "squash"
     background: Literal["white", "black"] = "white"
     corrupt: Literal["error", "skip"] = "error"
+    memory: Annotated[float, Field(ge=0)] | None = None
     label: str | None = None
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()

@@ -222,6 +222,7 @@ def open_data(section: DataSection) -> Data:
         resize=section.resize,
         background=section.background,
         corrupt=section.corrupt,
+        memory=section.memory,
         label=section.label,
         drop=section.drop,
         categorical=section.categorical,
