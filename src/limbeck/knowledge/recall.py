@@ -70,10 +70,10 @@ class Recalled(Teacher):
     def __call__(self, batch: Batch) -> Knowledge:
         """Return the answers for the batch's rows and views."""
         assert batch.index is not None
-        view = torch.zeros_like(batch.index)
-        if self.labeller.views is not None and batch.view is not None:
-            view = batch.view
-        numbers: list[int] = torch.unique(view).tolist()
+        if self.labeller.views is None or batch.view is None:
+            view, numbers = torch.zeros_like(batch.index), [0]
+        else:
+            view, numbers = batch.view, torch.unique(batch.view).tolist()
         if not self.resident:
             return self.form.knowledge(self._read(batch.index, view, numbers))
         if len(numbers) == 1:

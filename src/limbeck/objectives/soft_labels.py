@@ -21,8 +21,8 @@ def soft_labels(logits: Tensor, log_target: Tensor, temperature: float) -> Tenso
     gradient's size independent of T (section 2 of the paper).
     """
     log_student = torch.log_softmax(promote(logits) / temperature, dim=1)
-    divergence = functional.kl_div(log_student, log_target, reduction="batchmean", log_target=True)
-    return divergence * temperature**2
+    divergence = functional.kl_div(log_student, log_target, reduction="sum", log_target=True)
+    return divergence * (temperature**2 / len(logits))
 
 
 def soft_labels_of_top(logits: Tensor, top: TopK, temperature: float) -> Tensor:
@@ -46,8 +46,8 @@ def soft_labels_of_top(logits: Tensor, top: TopK, temperature: float) -> Tensor:
         log_listed = torch.cat([log_listed, others], dim=1)
         scores = torch.cat([scores, top.tails[temperature].to(scores.dtype)[:, None]], dim=1)
     log_target = torch.log_softmax(scores, dim=1)
-    divergence = functional.kl_div(log_listed, log_target, reduction="batchmean", log_target=True)
-    return divergence * temperature**2
+    divergence = functional.kl_div(log_listed, log_target, reduction="sum", log_target=True)
+    return divergence * (temperature**2 / len(logits))
 
 
 def standardised(logits: Tensor) -> Tensor:
