@@ -24,7 +24,7 @@ def test_bars_follow_the_steps():
         shown.record(record("teacher", 4))
         shown.record(record("teacher", 10))
         shown.record(record("student", 5))
-        shown.done("student", 20)  # what early stopping has left out
+        shown.done("student", 0, 20)  # what early stopping has left out
         shown.record(record("labels", 5))
         shown.record(record("labels", 5, seed=1))
 
@@ -35,7 +35,7 @@ def test_fit_found_on_disk_moves_the_bar():
     shown, _ = bars(terminal=True)
     with shown:
         shown.expect(0, 40)
-        shown.done("student", 20)
+        shown.done("student", 0, 20)
 
     assert [(task.description, task.completed) for task in shown.progress.tasks] == [("student and controls", 20)]
 

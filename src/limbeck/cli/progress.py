@@ -58,11 +58,9 @@ class Bars:
         self._fits[key] = record.step
         self._advance(record.model, moved)
 
-    def done(self, model: str, steps: int) -> None:
+    def done(self, model: str, seed: int, steps: int) -> None:
         """Move the bar by what is left of a fit that was taken from disk."""
-        shown = [key for key in self._fits if key[0] == model]
-        seen = self._fits.pop(shown[-1]) if shown else 0
-        self._advance(model, max(steps - seen, 0))
+        self._advance(model, max(steps - self._fits.pop((model, seed), 0), 0))
 
     def answered(self, count: int, of: int) -> None:
         """Move the bar of the teacher's answers, which comes with the first of them."""

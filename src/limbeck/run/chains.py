@@ -6,6 +6,7 @@ alike) is not trained twice: both point to the same fits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,18 +30,22 @@ class Chains:
 
 
 def train_chains(
-    workshop: Workshop, teachers: dict[int, Teacher | None], known: dict[str, Trained] | None = None
+    workshop: Workshop,
+    teachers: dict[int, Teacher | None],
+    known: dict[str, Trained] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Chains:
     """Train student and controls through every stage of the plan; teachers: by seed.
 
-    known: the fits of the sweep so far, by what decides them; new ones are added.
+    known: the fits of the sweep so far, by what decides them; new ones are added. seeds: some of the plan's, all unless
+    given.
     """
     plan, chains = workshop.plan, Chains()
     known = {} if known is None else known
     keys: dict[tuple[str, str, int], str] = {}
     for stage in plan.stages:
         roles = chains.fits.setdefault(stage.name, {})
-        for seed in plan.seeds:
+        for seed in plan.seeds if seeds is None else seeds:
             for role in (STUDENT, *plan.controls):
                 student = None if role == STUDENT else roles[STUDENT][seed]
                 labeller = roles["labels"][seed] if role == "self_training" else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -48,7 +49,8 @@ class Workshop:
     """What all fits of a run share.
 
     pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
-    asked; profile: measures where the time goes, if anybody asked.
+    asked; profile: measures where the time goes, if anybody asked; told: fits whose end the watcher has heard of from a
+    helper, by model and seed.
     """
 
     plan: Plan
@@ -59,6 +61,7 @@ class Workshop:
     metrics: Path
     ledger: Ledger = field(default_factory=Ledger)
     profile: Profile | None = None
+    told: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -155,7 +158,10 @@ class Workshop:
             trained = job.carry_out(folder, self.device, observers, job.name not in OWN, phases)
             for board in found:
                 board.catch_up(trained.progress)
-        self.watcher.done(job.name, trained.progress.step)
+        if self.told[job.name, job.seed]:
+            self.told[job.name, job.seed] -= 1
+        else:
+            self.watcher.done(job.name, job.seed, trained.progress.step)
         return trained
 
     def _as_it_is(self, made: ModelPlan, model: Adapted, folder: Path, seed: int, labels: Tensor) -> Trained:

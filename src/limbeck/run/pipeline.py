@@ -19,16 +19,18 @@ from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
 from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
-from limbeck.run.chains import BySeed, folder_of, steps_by_fit
+from limbeck.run.beside import helping
+from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
-from limbeck.run.jobs import FIT
+from limbeck.run.jobs import FIT, Trained
 from limbeck.run.knowledge import check_wishes
-from limbeck.run.plan import Plan
+from limbeck.run.plan import Plan, Variant
 from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import kind_of, ship
+from limbeck.run.speakers import speaking, train_teachers
 from limbeck.run.surroundings import environment, peak_memory_mib
 from limbeck.run.sweep import (
     Point,
@@ -39,6 +41,7 @@ from limbeck.run.sweep import (
     other_verdicts,
     points_of,
     train_points,
+    train_seeds,
     trained_plans,
 )
 from limbeck.run.together import divide
@@ -79,11 +82,11 @@ def run(
             watcher.say(f"Going on after {finished} finished fit{'s' if finished > 1 else ''}")
         watcher.expect(*expected_steps(plan))
         watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
-        teachers = _train_teachers(workshop)
+        teachers = train_teachers(workshop)
         watcher.say("Training the student and its controls")
-        speaking = _speaking(workshop, teachers)
-        trained = train_points(workshop, speaking)
-        _check_untouched(speaking)
+        heard = speaking(workshop, teachers)
+        trained = _train(workshop, heard)
+        _check_untouched(heard)
         if not ranks.is_first():
             return folder
         watcher.say("Asking every model about the test samples")
@@ -129,25 +132,17 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
     return teacher, sum(fits.values())
 
 
-def _train_teachers(workshop: Workshop) -> BySeed:
-    plan = workshop.plan
-    if plan.teacher is None:
-        return {}
-    seeds = plan.seeds if plan.teacher.per_seed else plan.seeds[:1]
-    return {seed: trained for seed in seeds if (trained := workshop.train_teacher(seed)) is not None}
+def _train(workshop: Workshop, heard: dict[int, Teacher | None]) -> list[tuple[Variant, Chains]]:
+    """Train student and controls, some seeds by helpers; heard: the teacher of each seed."""
+    known: dict[str, Trained] = {}
+    with helping(workshop, heard) as helpers:
+        train_seeds(workshop, heard, helpers.seeds, known)
+        helpers.wait()
+    return train_points(workshop, heard, known)
 
 
-def _speaking(workshop: Workshop, teachers: BySeed) -> dict[int, Teacher | None]:
-    """Return the teacher that answers for each seed; one shared by all seeds is asked once."""
-    seeds = workshop.plan.seeds
-    if len(teachers) == len(seeds):
-        return {seed: workshop.teacher(teachers[seed]) for seed in seeds}
-    shared = workshop.teacher(next(iter(teachers.values()), None))
-    return dict.fromkeys(seeds, shared)
-
-
-def _check_untouched(speaking: Mapping[int, Teacher | None]) -> None:
-    for teacher in speaking.values():
+def _check_untouched(heard: Mapping[int, Teacher | None]) -> None:
+    for teacher in heard.values():
         if teacher is not None and teacher.current_fingerprint() != teacher.fingerprint:
             raise Failure("The teacher's weights or buffers changed while the student was trained; this is a bug.")
 

@@ -50,19 +50,31 @@ def points_of(plan: Plan) -> tuple[Variant, ...]:
     return plan.variants or (Variant("", {}, plan),)
 
 
-def train_points(workshop: Workshop, teachers: dict[int, Teacher | None]) -> list[tuple[Variant, Chains]]:
-    """Train every point of the workshop's plan; teachers: by seed.
+def train_seeds(
+    workshop: Workshop, teachers: dict[int, Teacher | None], seeds: Sequence[int], known: dict[str, Trained]
+) -> None:
+    """Train some seeds of every point, but for the control that the chosen point alone has; known: fits are added."""
+    variants = points_of(workshop.plan)
+    for place, variant in enumerate(variants, 1):
+        if len(variants) > 1:
+            workshop.watcher.say(f"Variant {place} of {len(variants)}: {title_of(variant.settings)}")
+        plan = variant.plan if len(variants) == 1 else _without_hard_labels(variant.plan)
+        _train(workshop, variant, plan, teachers, known, seeds)
+
+
+def train_points(
+    workshop: Workshop, teachers: dict[int, Teacher | None], known: dict[str, Trained]
+) -> list[tuple[Variant, Chains]]:
+    """Train every point of the workshop's plan; teachers: by seed; known: fits that are there already.
 
     The control that learns the teacher's hard labels is trained for the point that validation chooses alone: it follows
     the weights of the teacher's terms, so it could seldom be shared, and it answers a question about that point.
     """
-    known: dict[str, Trained] = {}
     variants = points_of(workshop.plan)
     if len(variants) == 1:
         return [(variants[0], _train(workshop, variants[0], variants[0].plan, teachers, known))]
     trained = []
-    for place, variant in enumerate(variants, 1):
-        workshop.watcher.say(f"Variant {place} of {len(variants)}: {title_of(variant.settings)}")
+    for variant in variants:
         trained.append((variant, _train(workshop, variant, _without_hard_labels(variant.plan), teachers, known)))
     place = _best([chains.of(variant.plan.stages[-1].name, STUDENT) for variant, chains in trained])
     chosen = variants[place]
@@ -84,9 +96,10 @@ def _train(
     plan: Plan,
     teachers: dict[int, Teacher | None],
     known: dict[str, Trained],
+    seeds: Sequence[int] | None = None,
 ) -> Chains:
     folder = workshop.folder / VARIANTS / variant.name if variant.name else workshop.folder
-    return train_chains(replace(workshop, plan=plan, folder=folder), teachers, known)
+    return train_chains(replace(workshop, plan=plan, folder=folder), teachers, known, seeds)
 
 
 def _without_hard_labels(plan: Plan) -> Plan:

@@ -19,7 +19,7 @@ class Watcher(Protocol):
     def record(self, record: Record) -> None:
         """Hear the figures of an epoch."""
 
-    def done(self, model: str, steps: int) -> None:
+    def done(self, model: str, seed: int, steps: int) -> None:
         """Hear that a fit is finished, or was found finished, after this many steps."""
 
     def answered(self, count: int, of: int) -> None:
@@ -38,7 +38,7 @@ class Silent:
     def record(self, record: Record) -> None:
         """Ignore it."""
 
-    def done(self, model: str, steps: int) -> None:
+    def done(self, model: str, seed: int, steps: int) -> None:
         """Ignore it."""
 
     def answered(self, count: int, of: int) -> None:

@@ -1,0 +1,67 @@
+"""A process that trains some seeds of a run into its folder: `python -m limbeck.run.helper FOLDER THREADS SEED...`.
+
+It is started by `limbeck.run.beside`, tells on stdout what its fits do, a line of JSON each, and ends with its stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from limbeck.recipe.load import load_recipe
+from limbeck.run.fits import open_workshop
+from limbeck.run.folder import RECIPE
+from limbeck.run.plan import plan_from_recipe
+from limbeck.run.speakers import speaking, train_teachers
+from limbeck.run.sweep import train_seeds
+from limbeck.run.watch import Silent
+from limbeck.types import Record
+
+
+class Teller(Silent):
+    """A watcher that passes on what it hears of fits."""
+
+    def record(self, record: Record) -> None:
+        """Pass on the figures of an epoch."""
+        tell(record=asdict(record))
+
+    def done(self, model: str, seed: int, steps: int) -> None:
+        """Pass on that a fit is finished."""
+        tell(done=[model, seed, steps])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train the seeds."""
+    folder, threads, seeds = Path(arguments[0]), int(arguments[1]), [int(seed) for seed in arguments[2:]]
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    torch.set_num_threads(threads)
+    plan = plan_from_recipe(load_recipe(folder / RECIPE))
+    workshop = open_workshop(plan, folder, Silent(), torch.device("cpu"))
+    checks = workshop.ledger.spot_checks
+    workshop = replace(workshop, ledger=replace(workshop.ledger, path=None))
+    teachers = speaking(workshop, train_teachers(workshop))
+    tell(spot_checks=workshop.ledger.spot_checks - checks)
+    train_seeds(replace(workshop, watcher=Teller()), teachers, seeds, {})
+
+
+def end_with_stdin() -> None:
+    """End at once when the process that started this one is gone; checkpoints are whole at any moment."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+def tell(**what: Any) -> None:
+    """Write a line."""
+    print(json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
