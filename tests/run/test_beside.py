@@ -122,8 +122,10 @@ def test_what_a_helper_leaves_is_trained_here(tmp_path: Path, monkeypatch: pytes
 
 
 KILLED = """
+import signal
 import sys
 from limbeck.run import beside
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 beside.WORTH_STEPS = 1
 import torch
 torch.set_num_threads(2)
@@ -144,7 +146,7 @@ def test_helpers_end_with_the_run(how: signal.Signals, tmp_path: Path) -> None:
         helper = waited_for(lambda: next(iter(psutil.Process(process.pid).children()), None))
         waited_for(lambda: (tmp_path / "run/student/seeds/1").is_dir() or None)
         process.send_signal(how)
-        process.wait()
+        process.wait(60)
     waited_for(lambda: True if not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE else None)
 
 
