@@ -77,7 +77,7 @@ def train(shop: Workshop, folder: Path, **given: Any) -> Trained:
 
 def test_a_finished_fit_is_not_trained_again(tmp_path: Path) -> None:
     heard: list[tuple[str, int]] = []
-    watcher = SimpleNamespace(record=lambda record: None, done=lambda name, steps: heard.append((name, steps)))
+    watcher = SimpleNamespace(record=lambda record: None, done=lambda name, seed, steps: heard.append((name, steps)))
     first = train(workshop(tmp_path, watcher), tmp_path / "s")
     stamp = (tmp_path / "s" / "fit.json").stat().st_mtime_ns
     second = train(workshop(tmp_path, watcher), tmp_path / "s")

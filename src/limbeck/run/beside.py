@@ -1,6 +1,6 @@
 """Seeds side by side: what a fit that is too small for a second processor core leaves idle, other seeds use.
 
-Helpers are processes (`limbeck.run.helper`) that train some of a run's seeds into its folder, while the run itself
+Helpers are processes (`limbeck.run.some_seeds`) that train some of a run's seeds into its folder, while the run itself
 trains the others and then reads what they wrote. Fits that are helped with use one thread in any case, so helpers
 change no figure; one that dies costs time alone, since the run trains what it does not find.
 """
@@ -67,7 +67,7 @@ class Helpers:
     def _start(self, seeds: Sequence[int], errors: IO[str]) -> subprocess.Popen[str]:
         told = [str(self.workshop.folder.absolute()), str(torch.get_num_threads()), *map(str, seeds)]
         return subprocess.Popen(  # noqa: S603 (this package, numbers and a folder of ours)
-            [sys.executable, "-m", "limbeck.run.helper", *told],
+            [sys.executable, "-m", "limbeck.run.some_seeds", *told],
             stdin=subprocess.PIPE,  # closed when this process dies, and then the helper ends, too
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -1,4 +1,4 @@
-"""A process that trains some seeds of a run into its folder: `python -m limbeck.run.helper FOLDER THREADS SEED...`.
+"""A process that trains some seeds of a run into its folder: `python -m limbeck.run.some_seeds FOLDER THREADS SEED...`.
 
 It is started by `limbeck.run.beside`, tells on stdout what its fits do, a line of JSON each, and ends with its stdin.
 """
