@@ -28,7 +28,9 @@ from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
+from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
+from limbeck.train.compiled import compiled, wants_compiling
 from limbeck.train.order import Order
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
@@ -80,7 +82,7 @@ class Progress:
 
     best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
     loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed;
-    asked: samples that a live teacher answered for.
+    compiled: whether its steps are, kept like it; asked: samples that a live teacher answered for.
     """
 
     step: int = 0
@@ -93,6 +95,7 @@ class Progress:
     sums: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     precision: Precision = "fp32"
+    compiled: bool = False
     asked: int = 0
 
 
@@ -125,19 +128,21 @@ def fit(
     lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.device))
     torch.manual_seed(seed)
     arithmetic, work = _prepare(model, objective, lesson, teacher, settings, accelerator.device)
-    order, progress, best = Order(lesson.rows, seed), Progress(precision=arithmetic.precision), {}
+    compiles = wants_compiling(settings.compile, model, accelerator.device, work, budget.steps)
+    order, best, progress = Order(lesson.rows, seed), {}, Progress(precision=arithmetic.precision, compiled=compiles)
     with fitting_threads(work, accelerator.device), arithmetic.laid_out(model.net):
         optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
-        prepared = accelerator.prepare(model)
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(arithmetic, precision=progress.precision)
+        batches_of = partial(_batches, lesson, order, settings)
+        prepared = _quickened(accelerator.prepare(model), arithmetic, settings, progress, batches_of)
         take = Step(partial(arithmetic.forward, prepared), objective, Tensor.backward, optimizer, phases)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
         started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
         steps = range(progress.step, min(budget.steps, budget.stop_at or budget.steps))
-        made = ahead(steps, partial(_batches, lesson, order, settings), threaded=lesson.samples.mapped is not None)
+        made = ahead(steps, batches_of, threaded=lesson.samples.mapped is not None)
         sums = torch.tensor(progress.sums or [0.0] * (1 + len(objective.names)), device=accelerator.device)
         model.train()
         for step in steps:
@@ -250,6 +255,7 @@ def _prepare(
 
     Returns how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
     """
+    keep_freed_memory()
     model.to(device).eval()
     rows = lesson.rows[:2].to(lesson.samples.device)
     batch = lesson.samples.batch(rows, labels=lesson.labels)
@@ -260,7 +266,24 @@ def _prepare(
     objective.to(device)
     work = multiply_adds(model, batch.inputs) * settings.batch_size
     arithmetic = choose(settings.precision, model, batch.inputs, work)
-    return arithmetic, work if teacher is None or teacher.recalls else SMALL_STEP
+    return arithmetic, work if teacher is None or teacher.recalls else max(work, SMALL_STEP)
+
+
+def _quickened(
+    model: Adapted,
+    arithmetic: Arithmetic,
+    settings: Settings,
+    progress: Progress,
+    batches: Callable[[int], list[Batch]],
+) -> Adapted:
+    """Return what takes the steps: the model, or where that was chosen its compiled form."""
+    if not progress.compiled:
+        return model
+    model.train()
+    shown = batches(progress.step)[0].inputs
+    fast = compiled(model, arithmetic, shown, insist=settings.compile == "always")
+    progress.compiled = fast is not None
+    return model if fast is None else fast
 
 
 def _batches(lesson: Lesson, order: Order, settings: Settings, step: int) -> list[Batch]:

@@ -27,8 +27,9 @@ class Settings:
     step; optimizer: what takes the steps; lr: the highest learning rate; weight_decay: pull of the weights to
     0, decoupled for adamw; momentum: used by sgd alone; schedule: course of the learning rate over the whole
     fit; patience: stop after this many epochs without a better validation accuracy; precision: of products, auto is
-    bf16 where the processor has units for it and the model is large enough to gain; accumulate: parts that a batch is
-    taken in, for less memory.
+    bf16 where the processor has units for it and the model is large enough to gain; compile: take steps by
+    torch.compile, auto where a long fit on a processor gains; accumulate: parts that a batch is taken in, for less
+    memory.
     """
 
     epochs: Count = 20
@@ -41,6 +42,7 @@ class Settings:
     schedule: Literal["one_cycle", "cosine", "linear", "constant"] = "one_cycle"
     patience: Count | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Literal["auto", "always", "never"] = "auto"
     accumulate: Count = 1
 
     def steps_per_epoch(self, samples: int) -> int:
