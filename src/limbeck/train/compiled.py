@@ -26,7 +26,7 @@ from limbeck.train.threads import SMALL_STEP
 
 Compile = Literal["auto", "always", "never"]
 
-WORTH_COMPILING = 2_000_000_000_000  # multiply-adds of the forward passes of a whole fit
+WORTH_COMPILING = 3_000_000_000_000  # multiply-adds of the forward passes of a whole fit
 WINDOWED = (nn.MaxPool2d, nn.AvgPool2d)  # compiled, their backward passes are slower
 
 
