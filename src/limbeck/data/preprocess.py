@@ -17,12 +17,13 @@ from limbeck.data.table import Columns, Table
 from limbeck.errors import DataError
 
 MOST_FEATURES = 20_000
+FARTHEST = 1e6  # scales from the mean; what lies further off, as where all but equal numbers differ, counts as that
 MANY = 100  # categories of a column that deserve a look, if they are also half as many as there are rows
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers: less the mean and over the scale, the median where it is missing.
+    """A column of numbers: less the mean and over the scale, at most FARTHEST; the median where it is missing.
 
     flag: whether there is a feature that says where it is missing.
     """
@@ -61,6 +62,7 @@ class Preprocessing:
         missing = np.isnan(table.numbers)
         filled = np.where(missing, [one.median for one in self.numbers], table.numbers.astype(np.float64))
         scaled = (filled - [one.mean for one in self.numbers]) / [one.scale for one in self.numbers]
+        scaled = np.clip(scaled, -FARTHEST, FARTHEST)
         flags = missing[:, [one.flag for one in self.numbers]]
         hot = [_one_hot(texts, one.texts) for texts, one in zip(table.categories.T, self.categories, strict=True)]
         return np.concatenate([scaled.astype(np.float32), flags.astype(np.float32), *hot], axis=1)

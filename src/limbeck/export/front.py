@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from limbeck.data.preprocess import Categories, Numbers, Preprocessing
+from limbeck.data.preprocess import FARTHEST, Categories, Numbers, Preprocessing
 from limbeck.data.table import MISSING, Table
 from limbeck.errors import ExportError
 from limbeck.export.trace import INPUT
@@ -95,13 +95,14 @@ class Parts:
         self.features: list[str] = []
 
     def add_numbers(self, columns: Sequence[Numbers]) -> None:
-        """Fill gaps, subtract and divide in 64 bits as the preprocessing does, then flag the gaps."""
+        """Fill gaps, subtract, divide and clip in 64 bits as the preprocessing does, then flag the gaps."""
         wide = self.add("Cast", ["numbers"], to=TensorProto.DOUBLE)
         gap = self.add("IsNaN", [wide])
         filled = self.add("Where", [gap, self._constant([one.median for one in columns]), wide])
         centred = self.add("Sub", [filled, self._constant([one.mean for one in columns])])
         scaled = self.add("Div", [centred, self._constant([one.scale for one in columns])])
-        self.features.append(self.add("Cast", [scaled], to=TensorProto.FLOAT))
+        near = self.add("Clip", [scaled, self._constant(-FARTHEST), self._constant(FARTHEST)])
+        self.features.append(self.add("Cast", [near], to=TensorProto.FLOAT))
         flagged = [place for place, one in enumerate(columns) if one.flag]
         if flagged:
             gaps = self.add("Gather", [gap, self._constant(flagged)], axis=1)
