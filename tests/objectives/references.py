@@ -1,0 +1,117 @@
+"""What each term is worth, worked out slowly and apart from Limbeck: by scipy, scikit-learn, or a loop, in float64.
+
+A reference gets the numbers of a batch and the term, whose options (and parameters) it reads, and returns a float.
+Shapes: B samples, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from scipy.stats import entropy, pearsonr
+from sklearn.metrics import log_loss, mean_squared_error
+
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch in float64: logits [B, C] of student and teacher, labels [B] (-1 = withheld), features by name, and the
+    student's parameters.
+    """
+
+    logits: Numbers
+    teacher: Numbers
+    labels: Numbers
+    features: dict[str, Numbers]
+    teacher_features: dict[str, Numbers]
+    weights: list[Numbers]
+
+
+def cross_entropy(seen: Seen, term: Any) -> float:
+    """scikit-learn's log loss of the labelled rows, mixed with that of every class for the smoothed share."""
+    known = seen.labels >= 0
+    chances, classes = softmax(seen.logits[known], axis=1), range(seen.logits.shape[1])
+    plain = log_loss(seen.labels[known], chances, labels=classes)
+    every = [log_loss(np.full(known.sum(), one), chances, labels=classes) for one in classes]
+    return float((1 - term.label_smoothing) * plain + term.label_smoothing * np.mean(every))
+
+
+def teacher_labels(seen: Seen, term: Any) -> float:
+    """scikit-learn's log loss at the teacher's top class."""
+    classes = range(seen.logits.shape[1])
+    return float(log_loss(seen.teacher.argmax(1), softmax(seen.logits, axis=1), labels=classes))
+
+
+def entropy_penalty(seen: Seen, term: Any) -> float:
+    """scipy's entropy of each row."""
+    return float(np.mean([entropy(row) for row in softmax(seen.logits, axis=1)]))
+
+
+def weight_penalty(seen: Seen, term: Any) -> float:
+    """A loop over every number in the student."""
+    kept = [one for one in seen.weights if one.ndim > 1 or not term.exclude_norm_and_bias]
+    return sum(float(number) ** 2 for one in kept for number in one.ravel())
+
+
+def logit_matching(seen: Seen, term: Any) -> float:
+    """scikit-learn's mean squared error, summed over classes in place of averaged."""
+    return float(mean_squared_error(seen.teacher, seen.logits)) * seen.logits.shape[1] / 2
+
+
+def soft_labels(seen: Seen, term: Any) -> float:
+    """scipy's relative entropy of each row."""
+    student, teacher = seen.logits, seen.teacher
+    if term.standardise:
+        student, teacher = (
+            (z - z.mean(1, keepdims=True)) / (z.std(1, ddof=1, keepdims=True) + 1e-7) for z in (student, teacher)
+        )
+    pairs = zip(softmax(teacher / term.temperature, axis=1), softmax(student / term.temperature, axis=1), strict=True)
+    return term.temperature**2 * float(np.mean([entropy(p, q) for p, q in pairs]))
+
+
+def decoupled_soft_labels(seen: Seen, term: Any) -> float:
+    """A loop over rows: scipy's relative entropy of (p_y, 1 - p_y), and of the classes that are left without y."""
+    total = 0.0
+    for z_s, z_t, label in zip(
+        seen.logits / term.temperature, seen.teacher / term.temperature, seen.labels, strict=True
+    ):
+        y = int(label) if label >= 0 else int(np.argmax(z_t))
+        p_s, p_t = softmax(z_s), softmax(z_t)
+        total += term.target * entropy([p_t[y], 1 - p_t[y]], [p_s[y], 1 - p_s[y]])
+        total += term.others * entropy(softmax(np.delete(z_t, y)), softmax(np.delete(z_s, y)))
+    return term.temperature**2 * float(total) / len(seen.logits)
+
+
+def relational_logits(seen: Seen, term: Any) -> float:
+    """scipy's Pearson correlation of each row and of each column."""
+    student, teacher = (softmax(z / term.temperature, axis=1) for z in (seen.logits, seen.teacher))
+    rows = np.mean([1 - pearsonr(s, t).statistic for s, t in zip(student, teacher, strict=True)])
+    columns = np.mean([1 - pearsonr(s, t).statistic for s, t in zip(student.T, teacher.T, strict=True)])
+    return term.temperature**2 * float(term.inter * rows + term.intra * columns)
+
+
+def jensen_shannon(seen: Seen, term: Any) -> float:
+    """scipy's relative entropies to the mixture; of each other at both ends."""
+    total = 0.0
+    for z_s, z_t in zip(seen.logits / term.temperature, seen.teacher / term.temperature, strict=True):
+        p_s, p_t, beta = softmax(z_s), softmax(z_t), term.beta
+        mixture = beta * p_t + (1 - beta) * p_s
+        ends = {0.0: (p_t, p_s), 1.0: (p_s, p_t)}
+        total += (
+            entropy(*ends[beta]) if beta in ends else beta * entropy(p_t, mixture) + (1 - beta) * entropy(p_s, mixture)
+        )
+    return term.temperature**2 * float(total) / len(seen.logits)
+
+
+def binary_soft_labels(seen: Seen, term: Any) -> float:
+    """A loop over rows and classes."""
+    total = 0.0
+    for z_s, z_t in zip(seen.logits.ravel(), seen.teacher.ravel(), strict=True):
+        p, q = float(expit(z_t / term.temperature)), float(expit(z_s / term.temperature))
+        total += p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+    return term.temperature**2 * total / len(seen.logits)
