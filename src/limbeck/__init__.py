@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from limbeck.errors import Failure, LimbeckError, UserError
     from limbeck.export.predict import predict
     from limbeck.objectives import (
+        AttentionTransfer,
         CrossEntropy,
         EntropyPenalty,
+        Hint,
         LogitMatching,
         SoftLabels,
         TeacherLabels,
         WeightPenalty,
     )
     from limbeck.objectives.base import Term
+    from limbeck.objectives.feature_term import FeatureTerm
     from limbeck.objectives.objective import Objective
     from limbeck.preflight.finding import Finding
     from limbeck.run.result import Result, load
@@ -56,14 +59,17 @@ _HOMES = {
     "limbeck.errors": ("Failure", "LimbeckError", "UserError"),
     "limbeck.export.predict": ("predict",),
     "limbeck.objectives": (
+        "AttentionTransfer",
         "CrossEntropy",
         "EntropyPenalty",
+        "Hint",
         "LogitMatching",
         "SoftLabels",
         "TeacherLabels",
         "WeightPenalty",
     ),
     "limbeck.objectives.base": ("Term",),
+    "limbeck.objectives.feature_term": ("FeatureTerm",),
     "limbeck.objectives.objective": ("Objective",),
     "limbeck.preflight.finding": ("Finding",),
     "limbeck.run.result": ("Result", "load"),
@@ -72,6 +78,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionTransfer",
     "Batch",
     "Brightness",
     "Contrast",
@@ -81,8 +88,10 @@ __all__ = [
     "EntropyPenalty",
     "Erase",
     "Failure",
+    "FeatureTerm",
     "Finding",
     "Flip",
+    "Hint",
     "Knowledge",
     "LimbeckError",
     "LogitMatching",
