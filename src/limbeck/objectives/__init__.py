@@ -4,21 +4,37 @@ The names in `__all__` are the terms that a recipe may name, in snake case.
 """
 
 from limbeck.objectives.attention_transfer import AttentionTransfer
+from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.entropy_penalty import EntropyPenalty
 from limbeck.objectives.hint import Hint
 from limbeck.objectives.logit_matching import LogitMatching
+from limbeck.objectives.neuron_selectivity import NeuronSelectivity
+from limbeck.objectives.probabilistic_knowledge import ProbabilisticKnowledge
+from limbeck.objectives.relational_angle import RelationalAngle
+from limbeck.objectives.relational_distance import RelationalDistance
+from limbeck.objectives.review import Review
+from limbeck.objectives.similarity_preserving import SimilarityPreserving
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
+from limbeck.objectives.variational import Variational
 from limbeck.objectives.weight_penalty import WeightPenalty
 
 __all__ = [
     "AttentionTransfer",
+    "Contrastive",
     "CrossEntropy",
     "EntropyPenalty",
     "Hint",
     "LogitMatching",
+    "NeuronSelectivity",
+    "ProbabilisticKnowledge",
+    "RelationalAngle",
+    "RelationalDistance",
+    "Review",
+    "SimilarityPreserving",
     "SoftLabels",
     "TeacherLabels",
+    "Variational",
     "WeightPenalty",
 ]

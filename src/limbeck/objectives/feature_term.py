@@ -54,16 +54,18 @@ class FeatureTerm(Term):
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar; ObjectiveError when `prepare` was never called."""
+        heard = enumerate(self.heard(student, teacher))
+        return torch.stack([self.compare(place, mine, theirs, batch) for place, (mine, theirs) in heard]).sum()
+
+    def heard(self, student: Outputs, teacher: Knowledge) -> list[tuple[Tensor, Tensor]]:
+        """Return the features [B, C, *space] of each pair: the student's, and the teacher's without gradients."""
         if not self.pairs:
             raise ObjectiveError(
                 "A term on features does not know its layers yet; call objective.prepare(outputs, knowledge, "
                 "Context(student, samples)) with features in both, once before the first step."
             )
-        losses = []
-        for place, pair in enumerate(self.pairs):
-            mine, theirs = student.features[pair.student], teacher.features[pair.teacher].detach()
-            losses.append(self.compare(place, channels_first(promote(mine)), channels_first(promote(theirs)), batch))
-        return torch.stack(losses).sum()
+        both = [(student.features[pair.student], teacher.features[pair.teacher].detach()) for pair in self.pairs]
+        return [(channels_first(promote(mine)), channels_first(promote(theirs))) for mine, theirs in both]
 
     @abstractmethod
     def compare(self, place: int, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
