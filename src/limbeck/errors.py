@@ -84,3 +84,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ' Did you mean "x"?' for the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return up to five known words, those closest to it first, as a list in a sentence."""
+    words = [one for one in known if one]
+    close = difflib.get_close_matches(word, words, n=5, cutoff=0.0)
+    return ", ".join(close) or "none"

@@ -1,16 +1,20 @@
 """Any module becomes a model that takes raw inputs and returns `Outputs`.
 
-Shapes: B samples, C classes. This is the only file that knows what foreign modules return.
+Shapes: B samples, C classes. This is the only file that knows what foreign modules return, and the only one that
+listens to what happens inside of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from limbeck.errors import ModelError
+from limbeck.errors import ModelError, nearest
 from limbeck.types import Outputs
 
 LOGIT_NAMES = ("logits", "logit", "out", "output", "scores")
@@ -44,6 +48,20 @@ class Normalise(nn.Module):
         return (inputs - self.mean) / self.std
 
 
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a module gave in a forward pass.
+
+    name: its path in the net; output: the tensor it returned, the first one where there are several, None for none;
+    version: how often that had been written to by then.
+    """
+
+    name: str
+    module: nn.Module
+    output: Tensor | None
+    version: int
+
+
 class Adapted(nn.Module):
     """A module with its normalisation in front and `Outputs` behind.
 
@@ -57,12 +75,91 @@ class Adapted(nn.Module):
         self.net = net
         self.classes = classes
         self.normalise = normalise
+        self.layers: tuple[str, ...] = ()
+        self._hooks: list[RemovableHandle] = []
+        self._said: list[Said] = []
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Return the outputs for inputs [B, ...]: pictures in 0..1 or raw features."""
         if self.normalise is not None:
             inputs = self.normalise(inputs)
-        return Outputs(logits=find_logits(self.net(inputs), self.classes))
+        if not self.layers:
+            return Outputs(logits=find_logits(self.net(inputs), self.classes))
+        self._said.clear()
+        logits = find_logits(self.net(inputs), self.classes)
+        features = {name: _only_output(name, self._said) for name in self.layers}
+        self._said.clear()
+        return Outputs(logits=logits, features=features)
+
+    def listen_to(self, names: Sequence[str]) -> None:
+        """Give the outputs of these modules as `Outputs.features` from now on; none of them again with ().
+
+        names: module paths of the net, such as "body.2". Raises ModelError for a path that the net does not have; a
+        forward pass raises it for a module that is not used exactly once in it, gives no tensor, or whose output is
+        written over by a later one.
+        """
+        modules = dict(self.net.named_modules())
+        for name in names:
+            if not name or name not in modules:
+                raise ModelError(f"The network has no layer {name!r}; near it are {nearest(name, modules)}.")
+        for hook in self._hooks:
+            hook.remove()
+        self.layers = tuple(dict.fromkeys(names))
+        self._hooks = [modules[name].register_forward_hook(partial(_note, self._said, name)) for name in self.layers]
+
+    @torch.no_grad()
+    def overhear(self, inputs: Tensor) -> tuple[list[Said], Tensor]:
+        """Return what every module gave for inputs [B, ...], in the order in which they ended, and the logits."""
+        said: list[Said] = []
+        hooks = [
+            module.register_forward_hook(partial(_note, said, name))
+            for name, module in self.net.named_modules()
+            if name
+        ]
+        try:
+            return said, self(inputs).logits
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _note(said: list[Said], name: str, module: nn.Module, inputs: object, returned: object) -> None:
+    output = first_tensor(returned)
+    said.append(Said(name, module, output, version_of(output)))
+
+
+def version_of(output: Tensor | None) -> int:
+    """Return how often a tensor was written to; 0 in inference mode, where nobody counts."""
+    return 0 if output is None or output.is_inference() else output._version
+
+
+def first_tensor(returned: object) -> Tensor | None:
+    """Return what a module gave where that is a tensor, else the first one in its tuple, list or mapping."""
+    if isinstance(returned, Tensor):
+        return returned
+    inside: Sequence[object] = ()
+    if isinstance(returned, Mapping):
+        inside = list(returned.values())
+    elif isinstance(returned, (tuple, list)):
+        inside = returned
+    return next((one for one in inside if isinstance(one, Tensor)), None)
+
+
+def _only_output(name: str, said: Sequence[Said]) -> Tensor:
+    """Return what the module of this name gave, if that can be told."""
+    found = [one for one in said if one.name == name]
+    if len(found) != 1:
+        raise ModelError(
+            f"The layer {name!r} is used {len(found)} times in a forward pass; expected one that is used once."
+        )
+    output = found[0].output
+    if output is None:
+        raise ModelError(f"The layer {name!r} returns no tensor; name a layer that does.")
+    if version_of(output) != found[0].version:
+        raise ModelError(
+            f"The output of the layer {name!r} is written over by a later one (inplace=True); name that one instead."
+        )
+    return output
 
 
 def find_logits(returned: object, classes: int) -> Tensor:

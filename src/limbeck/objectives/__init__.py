@@ -3,26 +3,46 @@
 The names in `__all__` are the terms that a recipe may name, in snake case.
 """
 
+from limbeck.objectives.attention_transfer import AttentionTransfer
 from limbeck.objectives.binary_soft_labels import BinarySoftLabels
+from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.decoupled_soft_labels import DecoupledSoftLabels
 from limbeck.objectives.entropy_penalty import EntropyPenalty
+from limbeck.objectives.hint import Hint
 from limbeck.objectives.jensen_shannon import JensenShannon
 from limbeck.objectives.logit_matching import LogitMatching
+from limbeck.objectives.neuron_selectivity import NeuronSelectivity
+from limbeck.objectives.probabilistic_knowledge import ProbabilisticKnowledge
+from limbeck.objectives.relational_angle import RelationalAngle
+from limbeck.objectives.relational_distance import RelationalDistance
 from limbeck.objectives.relational_logits import RelationalLogits
+from limbeck.objectives.review import Review
+from limbeck.objectives.similarity_preserving import SimilarityPreserving
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
+from limbeck.objectives.variational import Variational
 from limbeck.objectives.weight_penalty import WeightPenalty
 
 __all__ = [
+    "AttentionTransfer",
     "BinarySoftLabels",
+    "Contrastive",
     "CrossEntropy",
     "DecoupledSoftLabels",
     "EntropyPenalty",
+    "Hint",
     "JensenShannon",
     "LogitMatching",
+    "NeuronSelectivity",
+    "ProbabilisticKnowledge",
+    "RelationalAngle",
+    "RelationalDistance",
     "RelationalLogits",
+    "Review",
+    "SimilarityPreserving",
     "SoftLabels",
     "TeacherLabels",
+    "Variational",
     "WeightPenalty",
 ]

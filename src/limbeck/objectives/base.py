@@ -20,17 +20,24 @@ from limbeck.types import Batch, Knowledge, Outputs
 
 @dataclass(frozen=True)
 class Context:
-    """What a term may look at before training: the student module and the number of training samples."""
+    """What a term may look at before training.
+
+    student: the module that is trained; samples: the number of training samples; student_layers, teacher_layers: paths
+    of the layers that may be compared where nobody names some, in the order of a forward pass: all features that are
+    given unless said.
+    """
 
     student: nn.Module
     samples: int
+    student_layers: tuple[str, ...] = ()
+    teacher_layers: tuple[str, ...] = ()
 
 
 class Term(nn.Module, ABC):
     """One summand of the training loss.
 
-    needs: what it asks of the teacher, a subset of {"logits", "probs", "labels"}; empty for a term that does
-    without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch may be
+    needs: what it asks of the teacher, a subset of {"logits", "probs", "labels", "features"}; empty for a term that
+    does without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch may be
     taken in parts, each counting by the rows that the loss is a mean over; not where samples are related to each other.
     topk: whether it works with `Knowledge.topk` in place of all logits.
     """
@@ -43,7 +50,7 @@ class Term(nn.Module, ABC):
     def describe(self) -> str:
         """Return the recipe's name with its options, such as 'soft_labels(temperature=4.0)'."""
         options = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        inside = ", ".join(f"{name}={getattr(self, name)}" for name in options if name not in ("args", "kwargs"))
+        inside = ", ".join(f"{name}={getattr(self, name)!r}" for name in options if name not in ("args", "kwargs"))
         return f"{snake_case(type(self).__name__)}({inside})" if inside else snake_case(type(self).__name__)
 
     def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:

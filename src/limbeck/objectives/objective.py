@@ -12,6 +12,8 @@ import limbeck.objectives
 from limbeck.errors import ObjectiveError
 from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.feature_term import FeatureTerm
+from limbeck.objectives.pairing import Pair
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.types import Batch, Knowledge, Outputs
@@ -34,6 +36,11 @@ class Objective(nn.Module):
         for pair in pairs:
             if not isinstance(pair, Sequence) or len(pair) != 2 or not isinstance(pair[1], Term):
                 raise ObjectiveError(f"An objective expects pairs (weight, term), got {pair!r}.")
+            if "features" in pair[1].needs and not isinstance(pair[1], FeatureTerm):
+                raise ObjectiveError(
+                    f"{snake_case(type(pair[1]).__name__)} needs features, but is no limbeck.FeatureTerm, which says "
+                    f"whose; make it a subclass of that."
+                )
         self.weights = tuple(float(weight) for weight, _ in pairs)
         self.terms = nn.ModuleList(term for _, term in pairs)
         self.names = _unique([snake_case(type(term).__name__) for _, term in pairs])
@@ -63,6 +70,29 @@ class Objective(nn.Module):
     def temperatures(self) -> frozenset[float]:
         """The temperatures at which the teacher's distribution is compared with the student's."""
         return frozenset(float(term.temperature) for term in self.terms if isinstance(term, SoftLabels))
+
+    @property
+    def compares_features(self) -> list[str]:
+        """The names of the terms that look at the layers of student and teacher."""
+        return [name for number, name in enumerate(self.names) if "features" in self._term(number).needs]
+
+    @property
+    def named_layers(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The paths of the layers that somebody named: the student's and the teacher's, each once."""
+        named = [pair for term in self.terms if isinstance(term, FeatureTerm) for pair in term.named]
+        return _each_once(mine for mine, _ in named), _each_once(theirs for _, theirs in named)
+
+    @property
+    def pairs(self) -> dict[str, tuple[Pair, ...]]:
+        """The layers that each term on features compares, known after `prepare`."""
+        found = zip(self.names, self.terms, strict=True)
+        return {name: term.pairs for name, term in found if isinstance(term, FeatureTerm)}
+
+    @property
+    def compared_layers(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The paths of the layers that are compared: the student's and the teacher's, each once."""
+        pairs = [pair for one in self.pairs.values() for pair in one]
+        return _each_once(pair.student for pair in pairs), _each_once(pair.teacher for pair in pairs)
 
     @property
     def has_own_terms(self) -> bool:
@@ -128,11 +158,14 @@ class Objective(nn.Module):
         return Objective(kept)
 
     def _label_share(self) -> float:
-        """Return the weight of cross-entropy for each unit of weight on the teacher's terms, 0..1."""
+        """Return the weight of cross-entropy for each unit of weight on the teacher's answers, 0..1.
+
+        Weights of terms on features have another scale, so they do not count.
+        """
         pairs = [(weight, self._term(number)) for number, weight in enumerate(self.weights)]
         own = sum(weight for weight, term in pairs if isinstance(term, CrossEntropy))
-        taught = sum(weight for weight, term in pairs if term.needs)
-        return min(own / taught, 1.0) if taught > 0 else 1.0
+        taught = sum(weight for weight, term in pairs if term.needs - {"features"})
+        return min(own / taught, 1.0) if taught > 0 else float(own > 0)
 
     def describe(self) -> str:
         """Return the sum in words, such as '0.9 soft_labels(temperature=4.0) + 0.1 weight_penalty'."""
@@ -153,6 +186,10 @@ def terms_for(provides: frozenset[str]) -> list[str]:
         for kind in classes
         if isinstance(kind, type) and issubclass(kind, Term) and kind.needs <= provides
     ]
+
+
+def _each_once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 def _and(words: Iterable[str]) -> str:

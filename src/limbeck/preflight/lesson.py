@@ -5,23 +5,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from limbeck.errors import UserError
 from limbeck.models.adapt import Adapted
-from limbeck.objectives.base import Context
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.subject import Subject
 from limbeck.run.plan import StagePlan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
+from limbeck.train.hearing import listen, narrow
 from limbeck.train.loop import Lesson
 from limbeck.train.order import Order
 from limbeck.train.settings import Settings
 from limbeck.types import Batch, Knowledge
+
+SHOWN = 2  # samples that layers are tried on
 
 
 class Rehearsal:
@@ -52,8 +55,11 @@ class Rehearsal:
         self._order = Order(lesson.rows, subject.plan.seeds[0])
         with sentences_for("student"), torch.no_grad():
             batch = self.batch(0)
+            few = replace(batch, inputs=batch.inputs[:SHOWN])
+            context = listen(self.model, self.objective, self.teacher, few, len(lesson.samples))
             outputs = self.model.eval()(batch.inputs)
-            self.objective.prepare(outputs, self.knowledge(batch), Context(self.model, len(lesson.samples)))
+            self.objective.prepare(outputs, self.knowledge(batch), context)
+            narrow(self.model, self.objective, self.teacher, few)
         self.objective.to(subject.device)
         self.model.train()
 

@@ -135,6 +135,7 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
             "name": stage.name,
             "model": findings.stages[stage.name][STUDENT],
             "objective": stage.objective.describe(),
+            "layers": list(next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).layers),
             "controls": {role: key for role, key in findings.stages[stage.name].items() if role != STUDENT},
             "verdict": verdict_json(findings.verdicts.get(stage.name)),
         }
@@ -227,7 +228,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
 
 def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:
     """Whether this stage or one that it starts from learned more from the teacher than hard labels."""
-    if stage.objective.needs & {"probs", "logits"}:
+    if stage.objective.needs & {"probs", "logits", "features"}:
         return True
     before = [other for other in plan.stages if other.name == stage.start]
     return bool(before) and _is_softly_taught(plan, before[0])

@@ -49,6 +49,7 @@ class Trained:
     steps: int  # along the whole chain of stages
     from_cache: bool = False
     validation_samples: int = 0
+    layers: tuple[dict[str, Any], ...] = ()  # that terms on features compared, see `pairs_json`
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +114,9 @@ class Job:
         self.model.cpu()
         temperature = validation_temperature(self.model, self.lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
-        description = {"objective": self.objective.describe(), "settings": asdict(self.settings)}
-        found = {**description, "progress": asdict(progress), "temperature": temperature, "from_cache": False}
+        description = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
+        result = {"progress": asdict(progress), "temperature": temperature, "from_cache": False}
+        found = {**description, "settings": asdict(self.settings), **result}
         write_text(folder / FIT, json.dumps(found))
 
     def _fetch(self, key: str, folder: Path) -> None:
@@ -144,8 +146,13 @@ class Job:
         progress = Progress(**found["progress"])
         return Trained(
             self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"],
-            len(self.lesson.validation),
+            len(self.lesson.validation), tuple(found.get("layers", ())),
         )  # fmt: skip
+
+
+def pairs_json(objective: Objective) -> list[dict[str, Any]]:
+    """Return the pairs of layers that a prepared objective compares, each with the term and the shapes."""
+    return [{"term": term, **asdict(pair)} for term, pairs in objective.pairs.items() for pair in pairs]
 
 
 def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature: float) -> dict[str, Any]:

@@ -74,6 +74,11 @@ def hear(
     demand = demand_of(plan)
     if teacher.recalls or not teacher.provides & {"logits", "probs"} or not demand.live:
         return teacher
+    if asking := compares_features(plan):
+        ledger.mode, ledger.sentence = "live", f"The teacher's answers: live, since {asking} compares features as well."
+        watcher.say(ledger.sentence.removesuffix("."))
+        ledger.save()
+        return teacher
     started = time.monotonic()
     desk = _desk(plan, teacher, pool, folder, demand)
     _choose(desk, tables, ledger, watcher)
@@ -103,6 +108,11 @@ def check_wishes(plan: Plan) -> None:
             f"knowledge.mode {wishes.mode} keeps answers, but data.views: fresh never shows a view twice; give "
             f"data.views a number."
         )
+    if wishes.mode in ("memory", "stored") and (asking := compares_features(plan)):
+        raise UserError(
+            f"knowledge.mode {wishes.mode} keeps logits alone, but {asking} compares the teacher's features, which are "
+            f"heard live; leave the mode out."
+        )
     if wishes.path is not None and plan.teacher is not None and plan.teacher.per_seed and len(plan.seeds) > 1:
         raise UserError(
             f"knowledge.path names one folder, but {len(plan.seeds)} teachers are trained (teacher.per_seed); "
@@ -116,6 +126,11 @@ def check_wishes(plan: Plan) -> None:
             f"soft_labels has the temperature {unlisted[0]:g}, but of {len(plan.data.classes):,} classes the teacher's "
             f"top {form.k} are kept, the others summed at {listed}; add {unlisted[0]:g} to knowledge.temperatures."
         )
+
+
+def compares_features(plan: Plan) -> str:
+    """Return the terms of a plan that look at the teacher's layers, in words; none is ''."""
+    return " and ".join(dict.fromkeys(name for one in _objectives(plan) for name in one.compares_features))
 
 
 def form_of_answers(plan: Plan) -> Form:

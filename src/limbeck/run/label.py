@@ -20,7 +20,7 @@ from limbeck.knowledge.spot import spot_check
 from limbeck.knowledge.store import Store, open_store
 from limbeck.knowledge.verify import Verified, verify_against
 from limbeck.run.fits import open_workshop
-from limbeck.run.knowledge import STORES, check_wishes, manifest_of, place_of
+from limbeck.run.knowledge import STORES, check_wishes, compares_features, manifest_of, place_of
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.together import divide
@@ -86,6 +86,8 @@ def _opened(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[tupl
     plan = divide(plan)
     rehearse(plan)
     check_wishes(plan)
+    if asking := compares_features(plan):
+        raise UserError(f"{asking} compares the teacher's features, which are heard live: nothing is kept for it.")
     for teacher in _teachers(plan, device, watcher):
         if teacher.recalls or not teacher.provides & {"logits", "probs"}:
             raise UserError(

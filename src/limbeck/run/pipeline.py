@@ -70,14 +70,15 @@ def run(
     ranks.join(device)
     plan = divide(plan)
     watcher = watcher if watcher is not None and ranks.is_first() else Silent()
-    for variant in points_of(plan):
-        rehearse(variant.plan)
+    compared = [line for variant in points_of(plan) for line in rehearse(variant.plan)]
     check_wishes(plan)
     place = open_folder(plan, out=out, resume=resume, force=force) if ranks.is_first() else ranks.scratch()
     with place as folder, ranks.missing():
         if ranks.agree((folder / REPORT).is_file()):
             return folder
         workshop = open_workshop(plan, folder, watcher, device, profile)
+        for line in dict.fromkeys(compared):
+            watcher.say(line)
         if resume and (finished := len(list(folder.rglob(FIT)))):
             watcher.say(f"Going on after {finished} finished fit{'s' if finished > 1 else ''}")
         watcher.expect(*expected_steps(plan))

@@ -14,7 +14,9 @@ from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.run.fits import objective_of
 from limbeck.run.plan import Plan, StagePlan
+from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
+from limbeck.train.hearing import leave, listen
 from limbeck.types import Batch, Knowledge, Outputs
 
 Answer = TypeVar("Answer")
@@ -22,11 +24,11 @@ Answer = TypeVar("Answer")
 MOST_SAMPLES = 4
 
 
-def rehearse(plan: Plan) -> None:
+def rehearse(plan: Plan) -> list[str]:
     """Let teacher and student answer for a few samples, and take the gradient of every stage's objective.
 
-    Raises the UserError of what does not fit: shapes, classes, views, terms without a teacher, a student that cannot
-    be trained.
+    Returns a line for each pair of layers that terms on features will compare. Raises the UserError of what does not
+    fit: shapes, classes, views, terms without a teacher, a student that cannot be trained.
     """
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
@@ -34,37 +36,51 @@ def rehearse(plan: Plan) -> None:
     for views in (plan.views, plan.teacher.views if plan.teacher else None):
         plan.data.pool.batch(rows, view=torch.ones_like(rows), views=views)
     batch = plan.data.pool.batch(rows, labels=labels)
-    knowledge, provides = _teacher_says(plan, batch)
+    teacher = _teacher(plan)
+    knowledge = Knowledge() if teacher is None else _says(plan, teacher, batch)
+    pairs: dict[str, None] = {}
     for stage in plan.stages:
-        stage.objective.check(provides)
-        _take_a_step(plan, stage, batch, knowledge)
+        stage.objective.check(frozenset() if teacher is None else teacher.provides)
+        pairs |= dict.fromkeys(_take_a_step(plan, stage, batch, teacher, knowledge))
+    return list(pairs)
 
 
-def _teacher_says(plan: Plan, batch: Batch) -> tuple[Knowledge, frozenset[str]]:
+def _teacher(plan: Plan) -> Teacher | None:
     if plan.black_box is not None:
-        box = plan.black_box.open(plan.data.pool, plan.data.train)
-        return box(batch), box.provides
-    if plan.teacher is None:
-        return Knowledge(), frozenset()
-    teacher = plan.model(plan.teacher.model, plan.seeds[0]).eval()
-    with torch.no_grad():
-        return Knowledge(logits=_try("teacher", teacher, batch.inputs)), ModuleTeacher.provides
+        return plan.black_box.open(plan.data.pool, plan.data.train)
+    return None if plan.teacher is None else ModuleTeacher(plan.model(plan.teacher.model, plan.seeds[0]))
 
 
-def _take_a_step(plan: Plan, stage: StagePlan, batch: Batch, knowledge: Knowledge) -> None:
-    """Take the gradient of a stage's objective in training mode, on as many samples as a step has, at most four."""
+def _says(plan: Plan, teacher: Teacher, batch: Batch) -> Knowledge:
+    if plan.black_box is not None:
+        return teacher(batch)
+    return _reporting("teacher", batch.inputs, lambda: teacher(batch))
+
+
+def _take_a_step(
+    plan: Plan, stage: StagePlan, batch: Batch, teacher: Teacher | None, knowledge: Knowledge
+) -> list[str]:
+    """Take the gradient of a stage's objective in training mode, on as many samples as a step has, at most four.
+
+    Returns a line for each pair of layers that its terms compare.
+    """
     count = stage.settings.batch_size
-    few = Batch(batch.inputs[:count], _first(batch.labels, count))
+    few = Batch(batch.inputs[:count], _first(batch.labels, count), index=_first(batch.index, count))
     said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
     student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student")
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)
+    context = listen(student, objective, teacher, few, len(plan.data.pool))
     outputs = _reporting("student", few.inputs, lambda: student.train()(few.inputs))
-    loss = _loss(objective, outputs, said, few, Context(student=student, samples=len(plan.data.pool)))
+    if teacher is not None and objective.compares_features:
+        said = teacher(few)
+    loss = _loss(objective, outputs, said, few, context)
     if not outputs.logits.requires_grad:
         raise ModelError("The student's logits have no gradient: its forward detaches them or runs without gradients.")
     _reporting("student", few.inputs, loss.backward)
+    leave(student, objective, teacher, few)
+    return [f"{name} compares {pair}" for name, pairs in objective.pairs.items() for pair in pairs]
 
 
 def _loss(objective: Objective, outputs: Outputs, said: Knowledge, batch: Batch, context: Context) -> Tensor:
@@ -77,7 +93,7 @@ def _loss(objective: Objective, outputs: Outputs, said: Knowledge, batch: Batch,
     except Exception as error:  # a foreign term may raise anything
         raise ObjectiveError(
             f"The objective {objective.describe()} cannot be computed: {type(error).__name__}: {error}. A term that "
-            f"asks the teacher for logits, probs or labels names them in `needs`."
+            f"asks the teacher for logits, probs, labels or features names them in `needs`."
         ) from error
     for name, part in parts.items():
         if part.ndim:

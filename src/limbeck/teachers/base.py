@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+from torch import Tensor
+
+from limbeck.errors import ObjectiveError
 from limbeck.types import Batch, Knowledge
 
 
 class Teacher(ABC):
     """Answers for a batch, always in evaluation mode and without gradients.
 
-    provides: what it can give, drawn from {"logits", "probs", "labels"}; classes: C; fingerprint: changes when
-    its answers would; asked: how many samples it was asked about so far; recalls: whether it answers from memory,
+    provides: what it can give, drawn from {"logits", "probs", "labels", "features"}; classes: C; fingerprint: changes
+    when its answers would; asked: how many samples it was asked about so far; recalls: whether it answers from memory,
     at no cost; precision: of its arithmetic. A teacher that gives "probs" but no "logits" answers with log
     probabilities in `Knowledge.logits`: their softmax is the distribution, tails and all, but terms that need logits
-    are refused.
+    are refused. One that provides "features" gives them by the paths of its layers, to who listens to these.
     """
 
     provides: frozenset[str]
@@ -31,3 +35,16 @@ class Teacher(ABC):
     @abstractmethod
     def __call__(self, batch: Batch) -> Knowledge:
         """Return what the teacher says about the batch."""
+
+    def layers(self, inputs: Tensor) -> tuple[str, ...]:
+        """Return the paths of the layers that a student's may be compared with, tried on inputs [B, ...]."""
+        return ()
+
+    def listen_to(self, names: Sequence[str], inputs: Tensor) -> None:
+        """Give these layers' outputs as `Knowledge.features` from now on; none of them again with ().
+
+        inputs: a few samples [B, ...] to try it on. Raises ObjectiveError for a teacher that has no layers, ModelError
+        for a layer that cannot be listened to.
+        """
+        if names:
+            raise ObjectiveError("This teacher is known by its answers alone, so nobody can listen to its layers.")

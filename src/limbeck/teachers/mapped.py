@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -39,9 +40,17 @@ class MappedTeacher(Teacher):
         """Return the teacher's answer for the batch in the classes of the data, [B, C] or int64 [B]."""
         said = self.teacher(batch)
         if said.logits is not None:
-            return Knowledge(logits=self.map.scores(said.logits))
+            return Knowledge(logits=self.map.scores(said.logits), features=said.features)
         assert said.labels is not None
         return Knowledge(labels=self.map.labels(said.labels))
+
+    def layers(self, inputs: Tensor) -> tuple[str, ...]:
+        """Return the layers of the teacher itself."""
+        return self.teacher.layers(inputs)
+
+    def listen_to(self, names: Sequence[str], inputs: Tensor) -> None:
+        """Give the features of the teacher itself, which no class map changes."""
+        self.teacher.listen_to(names, inputs)
 
     def dropped(self, batch: Batch) -> Tensor:
         """Return the share of each answer, [B] in 0..1, that lies on classes which stand for nothing."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import PLAIN, Wish, choose
-from limbeck.models.folded import folded
+from limbeck.models.folded import ROUNDING, folded
+from limbeck.models.stages import stages_of
 from limbeck.models.weights import checksum
 from limbeck.models.work import multiply_adds
 from limbeck.teachers.base import Teacher
-from limbeck.types import Batch, Knowledge
+from limbeck.types import Batch, Knowledge, Outputs
 
 NOMINAL_BATCH = 128
 WORK_AT_ONCE = 4_000_000_000  # multiply-adds: more samples at once drop out of a processor's cache
@@ -24,10 +26,12 @@ class ModuleTeacher(Teacher):
     """A model in memory. It is put in evaluation mode, frozen, and belongs to no student or wrapper.
 
     sample: a few inputs [B, ...]; with them the answers come from a copy that is made for speed, with batch norm folded
-    and in the precision that is wished for. Answers in bf16 have another fingerprint.
+    and in the precision that is wished for. Answers in bf16 have another fingerprint. The layers of that copy have the
+    paths of the model's own; where a layer that is listened to gives something else there, because a norm was folded
+    into it, the model itself answers for as long.
     """
 
-    provides = frozenset({"logits", "probs", "labels"})
+    provides = frozenset({"logits", "probs", "labels", "features"})
 
     def __init__(self, model: Adapted, sample: Tensor | None = None, precision: Wish = "auto") -> None:
         self.model = model.eval().requires_grad_(False)
@@ -36,6 +40,7 @@ class ModuleTeacher(Teacher):
         if sample is not None:
             self._speed_up(sample, precision)
         self.precision = "float32" if self.arithmetic.precision == "fp32" else "bfloat16"
+        self._listened_to = self._answering
         self._begun = checksum(self._answering.net)
         self.fingerprint = self.current_fingerprint()
 
@@ -46,16 +51,39 @@ class ModuleTeacher(Teacher):
         return fingerprint(self.model, computed + moved)
 
     def __call__(self, batch: Batch) -> Knowledge:
-        """Return the logits [B, C] of the model for the batch's inputs."""
+        """Return the logits [B, C] of the model for the batch's inputs, and the features that somebody listens to."""
         self.model.eval()
         self._answering.eval()
         self.asked += len(batch.inputs)
         with torch.inference_mode():
             parts = [
-                self.arithmetic.forward(self._answering, part).logits
-                for part in torch.split(batch.inputs, self._at_once)
+                self.arithmetic.forward(self._listened_to, part) for part in torch.split(batch.inputs, self._at_once)
             ]
-        return Knowledge(logits=torch.cat(parts))  # made outside of inference mode, so autograd may save it
+        return Knowledge(  # made outside of inference mode, so autograd may save what is in it
+            logits=torch.cat([part.logits for part in parts]),
+            features={name: torch.cat([part.features[name] for part in parts]) for name in parts[0].features},
+        )
+
+    def layers(self, inputs: Tensor) -> tuple[str, ...]:
+        """Return the ends of the model's stages, see `limbeck.models.stages`."""
+        return stages_of(self.model, inputs)
+
+    def listen_to(self, names: Sequence[str], inputs: Tensor) -> None:
+        """Give these layers' outputs as well, see `Teacher`."""
+        self.model.listen_to(names)
+        with torch.no_grad():
+            wanted = self.model.eval()(inputs)
+        self._answering.listen_to(names)
+        self._listened_to = self._answering if self._gives(wanted, inputs) else self.model
+
+    @torch.no_grad()
+    def _gives(self, wanted: Outputs, inputs: Tensor) -> bool:
+        """Whether the copy that answers gives the model's features within rounding."""
+        found = self._answering.eval()(inputs).features
+        return all(
+            bool((found[name] - value).abs().max() <= ROUNDING * value.abs().max())
+            for name, value in wanted.features.items()
+        )
 
     def _speed_up(self, sample: Tensor, precision: Wish) -> None:
         work = max(multiply_adds(self.model, sample), 1)

@@ -33,8 +33,16 @@ WINDOWED = (nn.MaxPool2d, nn.AvgPool2d)  # compiled, their backward passes are s
 def wants_compiling(wish: Compile, model: Adapted, device: torch.device, work: int, steps: int) -> bool:
     """Whether a fit's steps shall be compiled; work: multiply-adds of a step's forward pass, of all its samples.
 
-    Raises TrainingError where "always" is wished of several processes.
+    A model that somebody listens to is not: nobody calls its hooks when it is compiled. Raises TrainingError where
+    "always" is wished of such a model, or of several processes.
     """
+    if model.layers:
+        if wish == "always":
+            raise TrainingError(
+                "train.compile is always, but a term compares the student's features, and nobody can listen to a "
+                "compiled network; leave it out."
+            )
+        return False
     if ranks.world() > 1:
         if wish == "always":
             raise TrainingError("train.compile is always, but nothing is compiled in several processes; leave it out.")

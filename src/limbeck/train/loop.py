@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,13 @@ from limbeck.errors import TrainingError
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import PLAIN, Arithmetic, Precision, choose
 from limbeck.models.work import multiply_adds
-from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
 from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.compiled import compiled, wants_compiling
+from limbeck.train.hearing import leave, listen, narrow
 from limbeck.train.order import Order
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
@@ -127,18 +128,18 @@ def fit(
     accelerator = _accelerator(device or torch.device("cpu"))
     lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.device))
     torch.manual_seed(seed)
-    arithmetic, work = _prepare(model, objective, lesson, teacher, settings, accelerator.device)
-    compiles = wants_compiling(settings.compile, model, accelerator.device, work, budget.steps)
-    order, best, progress = Order(lesson.rows, seed), {}, Progress(precision=arithmetic.precision, compiled=compiles)
-    with fitting_threads(work, accelerator.device), arithmetic.laid_out(model.net):
+    prepared = _prepared(model, objective, lesson, teacher, settings, accelerator.device)
+    with prepared as (usual, work), fitting_threads(work, accelerator.device), usual.laid_out(model.net):
+        compiles = wants_compiling(settings.compile, model, accelerator.device, work, budget.steps)
+        order, best, progress = Order(lesson.rows, seed), {}, Progress(precision=usual.precision, compiled=compiles)
         optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
-        arithmetic = replace(arithmetic, precision=progress.precision)
+        arithmetic = replace(usual, precision=progress.precision)
         batches_of = partial(_batches, lesson, order, settings)
-        prepared = _quickened(accelerator.prepare(model), arithmetic, settings, progress, batches_of)
-        take = Step(partial(arithmetic.forward, prepared), objective, Tensor.backward, optimizer, phases)
+        quick = _quickened(accelerator.prepare(model), arithmetic, settings, progress, batches_of)
+        take = Step(partial(arithmetic.forward, quick), objective, Tensor.backward, optimizer, phases)
         course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
         started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
         steps = range(progress.step, min(budget.steps, budget.stop_at or budget.steps))
@@ -243,30 +244,38 @@ def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
     return _is_best(progress, record.accuracy, len(course.lesson.validation))
 
 
-def _prepare(
+@contextmanager
+def _prepared(
     model: Adapted,
     objective: Objective,
     lesson: Lesson,
     teacher: Teacher | None,
     settings: Settings,
     device: torch.device,
-) -> tuple[Arithmetic, int]:
-    """Let the terms see the shapes of one small batch, without moving any state of the model.
+) -> Iterator[tuple[Arithmetic, int]]:
+    """Let the terms see the shapes of one small batch, without moving any state of the model or the random numbers.
 
-    Returns how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
+    Yields how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
+    While it lasts, model and teacher give the features that the terms compare.
     """
     keep_freed_memory()
     model.to(device).eval()
     rows = lesson.rows[:2].to(lesson.samples.device)
     batch = lesson.samples.batch(rows, labels=lesson.labels)
-    with torch.no_grad():
-        outputs = model(batch.inputs)
-        knowledge = teacher(batch) if teacher is not None else Knowledge()
-    objective.prepare(outputs, knowledge, Context(student=model, samples=len(lesson.samples)))
-    objective.to(device)
-    work = multiply_adds(model, batch.inputs) * settings.batch_size
-    arithmetic = choose(settings.precision, model, batch.inputs, work)
-    return arithmetic, work if teacher is None or teacher.recalls else max(work, SMALL_STEP)
+    try:
+        context = listen(model, objective, teacher, batch, len(lesson.samples))
+        with torch.no_grad():
+            outputs = model(batch.inputs)
+            knowledge = teacher(batch) if teacher is not None else Knowledge()
+        with torch.random.fork_rng(devices=[]):
+            objective.prepare(outputs, knowledge, context)
+        objective.to(device)
+        narrow(model, objective, teacher, batch)
+        work = multiply_adds(model, batch.inputs) * settings.batch_size
+        arithmetic = choose(settings.precision, model, batch.inputs, work)
+        yield arithmetic, work if teacher is None or teacher.recalls else max(work, SMALL_STEP)
+    finally:
+        leave(model, objective, teacher, batch)
 
 
 def _quickened(
