@@ -7,21 +7,25 @@ Shapes: B samples, C classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import expit, softmax
 from scipy.stats import entropy, pearsonr
 from sklearn.metrics import log_loss, mean_squared_error
 
+SEED = 5  # of what a term draws for a batch
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A batch in float64: logits [B, C] of student and teacher, labels [B] (-1 = withheld), features by name, and the
-    student's parameters.
+    """A batch in float64: logits [B, C] of student and teacher, labels [B] (-1 = withheld), features by name, the
+    student's parameters, and what the term remembered before the batch.
     """
 
     logits: Numbers
@@ -30,6 +34,21 @@ class Seen:
     features: dict[str, Numbers]
     teacher_features: dict[str, Numbers]
     weights: list[Numbers]
+    memory: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def on_features(by_hand: Callable[[Any], Any]) -> Callable[[Seen, Any], float]:
+    """The loop that a term's own tests compare it with, shown this batch."""
+
+    @torch.no_grad()
+    def reference(seen: Seen, term: Any) -> float:
+        both = (seen.features, seen.teacher_features)
+        student, teacher = ({name: torch.from_numpy(one) for name, one in each.items()} for each in both)
+        case = SimpleNamespace(student=student, teacher=teacher, term=term, rows=seen.labels, seed=SEED)
+        case.first = seen.memory.get("bank")
+        return float(by_hand(case))
+
+    return reference
 
 
 def cross_entropy(seen: Seen, term: Any) -> float:

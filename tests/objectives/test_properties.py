@@ -15,21 +15,35 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from tests.objectives import references
-from tests.objectives.references import Seen
+from tests.objectives import (
+    references,
+    test_attention_transfer,
+    test_contrastive,
+    test_hint,
+    test_neuron_selectivity,
+    test_relations,
+    test_review,
+    test_variational,
+)
+from tests.objectives.references import Seen, on_features
 from torch import Tensor, nn
 
 import limbeck.objectives
 from limbeck.objectives import (
+    AttentionTransfer,
     BinarySoftLabels,
     CrossEntropy,
     DecoupledSoftLabels,
     EntropyPenalty,
+    Hint,
     JensenShannon,
     LogitMatching,
+    NeuronSelectivity,
     RelationalLogits,
+    Review,
     SoftLabels,
     TeacherLabels,
+    Variational,
     WeightPenalty,
 )
 from limbeck.objectives.base import Context, Term, snake_case
@@ -46,18 +60,46 @@ Shapes = Mapping[str, tuple[int, ...]]
 class Example:
     """A term with options, what it is worth, and what it is shown.
 
-    zero: whether it is 0, its least value, where the student says what the teacher says; student and teacher: shapes
+    zero: whether it is 0, its least value, where the student says what the teacher says; draws: whether it draws random
+    numbers for each row and remembers batches, so that its own tests compare the gradient; student and teacher: shapes
     of features by name, without the samples.
     """
 
     make: Callable[[], Term]
     reference: Callable[[Seen, Term], float]
     zero: bool = True
+    draws: bool = False
     student: Shapes = field(default_factory=dict)
     teacher: Shapes = field(default_factory=dict)
 
 
+MAPS, VECTORS = {"f": (3, 2, 2)}, {"f": (4,)}
+ONE, OTHER = {"s": (3, 2, 2)}, {"t": (2, 2, 2)}
+
 EXAMPLES = [
+    Example(AttentionTransfer, on_features(test_attention_transfer.by_hand), student=MAPS, teacher=MAPS),
+    Example(
+        lambda: AttentionTransfer(power=4.0), on_features(test_attention_transfer.by_hand), student=MAPS, teacher=MAPS
+    ),
+    Example(
+        test_contrastive.small, on_features(test_contrastive.by_hand), zero=False, draws=True,
+        student={"s": (4,)}, teacher={"t": (3, 2, 2)},
+    ),
+    Example(Hint, on_features(test_hint.by_hand), zero=False, student=ONE, teacher=OTHER),
+    Example(NeuronSelectivity, on_features(test_neuron_selectivity.by_hand), zero=False, student=ONE, teacher=OTHER),
+    *(
+        Example(kind, on_features(by_hand), student=shapes, teacher=shapes)
+        for kind, by_hand in test_relations.TERMS
+        for shapes in (MAPS, VECTORS)
+    ),
+    Example(
+        Review, on_features(test_review.by_hand), zero=False,
+        student=test_review.SHAPES[0], teacher=test_review.SHAPES[1],
+    ),
+    Example(
+        Variational, on_features(test_variational.by_hand), zero=False,
+        student={"s": (3, 2, 2), "u": (4, 1, 1)}, teacher={"t": (2, 2, 2), "w": (3, 1, 1)},
+    ),
     Example(BinarySoftLabels, references.binary_soft_labels),
     Example(lambda: BinarySoftLabels(3.0), references.binary_soft_labels),
     Example(CrossEntropy, references.cross_entropy, zero=False),
@@ -75,7 +117,7 @@ EXAMPLES = [
     Example(TeacherLabels, references.teacher_labels, zero=False),
     Example(WeightPenalty, references.weight_penalty, zero=False),
     Example(lambda: WeightPenalty(exclude_norm_and_bias=False), references.weight_penalty, zero=False),
-]
+]  # fmt: skip
 
 
 def over(examples: list[Example]) -> pytest.MarkDecorator:
@@ -83,6 +125,7 @@ def over(examples: list[Example]) -> pytest.MarkDecorator:
 
 
 every_term = over(EXAMPLES)
+every_term_that_draws_nothing = over([example for example in EXAMPLES if not example.draws])
 
 
 class Student(nn.Module):
@@ -124,6 +167,7 @@ class Case:
         self.term.prepare(self.outputs(), self.knowledge(), Context(self.student, B))
         if dtype == torch.float64:
             self.term.double()
+        self.memory = {name: value.clone() for name, value in self.term.named_buffers()}
 
     def outputs(self, rows: Tensor | slice = slice(None)) -> Outputs:
         outputs: Outputs = self.student(self.inputs[rows])
@@ -138,9 +182,16 @@ class Case:
         return Batch(self.inputs[rows], self.labels[rows], index=torch.arange(B)[rows])
 
     def value(self, rows: Tensor | slice = slice(None)) -> Tensor:
-        torch.manual_seed(5)
+        torch.manual_seed(references.SEED)
+        self.forget()
         value: Tensor = self.term(self.outputs(rows), self.knowledge(rows), self.batch(rows))
         return value
+
+    def forget(self) -> None:
+        """Bring what a term remembers from batch to batch back to where it began."""
+        for name, value in self.memory.items():
+            module, _, own = name.rpartition(".")
+            setattr(self.term.get_submodule(module), own, value.clone())
 
     def gradients(self) -> list[Tensor]:
         """Return the gradient at each of the student's parameters; zeros where the term does not look."""
@@ -159,6 +210,7 @@ class Case:
             features={name: value.numpy() for name, value in outputs.features.items()},
             teacher_features=features,
             weights=[parameter.numpy() for parameter in self.student.parameters()],
+            memory=self.memory,
         )
 
 
@@ -176,7 +228,7 @@ def test_the_value_is_that_of_the_reference(example: Example) -> None:
     assert Case(example).value().item() == pytest.approx(case.value().item(), rel=1e-4, abs=1e-5)
 
 
-@every_term
+@every_term_that_draws_nothing
 def test_the_gradient_is_that_of_the_reference(example: Example) -> None:
     """By central differences of the reference, in random directions through all of the student's parameters."""
     case, generator, step = Case(example, torch.float64), torch.Generator().manual_seed(9), 1e-6
@@ -199,7 +251,7 @@ def _move(parameters: list[nn.Parameter], direction: list[Tensor], step: float) 
         parameter.add_(step * way)
 
 
-@every_term
+@every_term_that_draws_nothing
 def test_the_gradient_is_that_of_the_value(example: Example) -> None:
     case = Case(example, torch.float64)
 
@@ -229,7 +281,7 @@ def test_equal_answers_leave_nothing_to_learn(example: Example) -> None:
     assert all(one is None or one.abs().max() < 1e-7 for one in gradients)
 
 
-@every_term
+@every_term_that_draws_nothing
 def test_a_split_batch_gives_the_same_value_where_it_is_said_to(example: Example) -> None:
     case, parts = Case(example, torch.float64), [slice(0, 5), slice(5, 6), slice(6, B)]
     counts = [float(case.term.counted(case.knowledge(rows), case.batch(rows))) for rows in parts]
@@ -239,7 +291,7 @@ def test_a_split_batch_gives_the_same_value_where_it_is_said_to(example: Example
     assert bool(together) == case.term.additive
 
 
-@every_term
+@every_term_that_draws_nothing
 def test_showing_a_batch_twice_changes_nothing(example: Example) -> None:
     case = Case(example, torch.float64)
     if not case.term.additive and case.term.needs & {"features"}:
@@ -247,7 +299,7 @@ def test_showing_a_batch_twice_changes_nothing(example: Example) -> None:
     torch.testing.assert_close(case.value(torch.arange(B).repeat(2)), case.value())
 
 
-@every_term
+@every_term_that_draws_nothing
 def test_the_order_within_a_batch_changes_nothing(example: Example) -> None:
     case = Case(example, torch.float64)
     order = torch.randperm(B, generator=torch.Generator().manual_seed(0))
@@ -276,7 +328,7 @@ def test_half_types_give_float32(example: Example, dtype: torch.dtype) -> None:
     features = {name: one.float() for name, one in case.teacher.items() if name != "logits"}
     logits = case.teacher["logits"]
     knowledge = Knowledge(logits.float(), labels=logits.argmax(1), features=features)
-    torch.manual_seed(5)
+    torch.manual_seed(references.SEED)
     torch.testing.assert_close(value, full.term(outputs, knowledge, full.batch()), rtol=1e-3, atol=1e-3)
     assert case.term(case.outputs(), case.knowledge(), Batch(case.inputs, index=torch.arange(B))).dtype == torch.float32
     assert all(torch.isfinite(one).all() for one in case.gradients())
@@ -349,7 +401,7 @@ def test_the_value_needs_no_more_than_what_is_asked_for(example: Example) -> Non
     assert case.term.needs <= ANSWERS
     full = case.knowledge()
     given = {name: getattr(full, name) for name in case.term.needs}
-    torch.manual_seed(5)
+    torch.manual_seed(references.SEED)
     torch.testing.assert_close(case.term(case.outputs(), Knowledge(**given), case.batch()), case.value())
 
 
