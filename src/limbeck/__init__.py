@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from limbeck.objectives.base import Term
     from limbeck.objectives.objective import Objective
+    from limbeck.objectives.schedule import Schedule
     from limbeck.preflight.finding import Finding
     from limbeck.run.result import Result, load
     from limbeck.train.settings import Settings
@@ -73,6 +74,7 @@ _HOMES = {
     ),
     "limbeck.objectives.base": ("Term",),
     "limbeck.objectives.objective": ("Objective",),
+    "limbeck.objectives.schedule": ("Schedule",),
     "limbeck.preflight.finding": ("Finding",),
     "limbeck.run.result": ("Result", "load"),
     "limbeck.train.settings": ("Settings",),
@@ -107,6 +109,7 @@ __all__ = [
     "Result",
     "Rotate",
     "Scale",
+    "Schedule",
     "Settings",
     "Shift",
     "SoftLabels",

@@ -15,6 +15,7 @@ from limbeck.objectives.objective import Objective
 from limbeck.run.fits import objective_of
 from limbeck.run.plan import Plan, StagePlan
 from limbeck.teachers.module import ModuleTeacher
+from limbeck.train.step import check_balance
 from limbeck.types import Batch, Knowledge, Outputs
 
 Answer = TypeVar("Answer")
@@ -37,6 +38,7 @@ def rehearse(plan: Plan) -> None:
     knowledge, provides = _teacher_says(plan, batch)
     for stage in plan.stages:
         stage.objective.check(provides)
+        check_balance(stage.objective, stage.settings.compile)
         _take_a_step(plan, stage, batch, knowledge)
 
 
@@ -56,7 +58,7 @@ def _take_a_step(plan: Plan, stage: StagePlan, batch: Batch, knowledge: Knowledg
     count = stage.settings.batch_size
     few = Batch(batch.inputs[:count], _first(batch.labels, count))
     said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
-    student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student")
+    student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)
