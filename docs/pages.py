@@ -66,6 +66,7 @@ def recipe() -> Iterator[str]:
     named: dict[str, str] = {}
     for place, kind in _sections("", schema, kinds):
         named.setdefault(kind, place)
+    named |= {name: name.removesuffix("Section").lower() for name in kinds if name == "ScheduleSection"}
     choices = {name: f"{name.lower()}s" for name in kinds if name in ("Model", "Term", "Transform")}
     yield from (NOTE, "", "# Recipe", "")
     yield from ("Every key that a recipe may have, as `limbeck schema` has them. Other keys are mistakes.", "")

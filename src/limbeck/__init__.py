@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from limbeck.objectives.base import Term
     from limbeck.objectives.feature_term import FeatureTerm
     from limbeck.objectives.objective import Objective
+    from limbeck.objectives.schedule import Schedule
     from limbeck.preflight.finding import Finding
     from limbeck.run.result import Result, load
     from limbeck.train.settings import Settings
@@ -97,6 +98,7 @@ _HOMES = {
     "limbeck.objectives.base": ("Term",),
     "limbeck.objectives.feature_term": ("FeatureTerm",),
     "limbeck.objectives.objective": ("Objective",),
+    "limbeck.objectives.schedule": ("Schedule",),
     "limbeck.preflight.finding": ("Finding",),
     "limbeck.run.result": ("Result", "load"),
     "limbeck.train.settings": ("Settings",),
@@ -141,6 +143,7 @@ __all__ = [
     "Review",
     "Rotate",
     "Scale",
+    "Schedule",
     "Settings",
     "Shift",
     "SimilarityPreserving",

@@ -80,7 +80,8 @@ class Record:
 
     model: "teacher", "student", or a control's name; loss and parts: means over the epoch's steps, parts
     unweighted; accuracy: on the labelled validation rows, 0..1, None where there are none; seconds: since
-    the fit began.
+    the fit began; gradients: None, or where they are balanced their norms by term, their cosines by pair of terms, and
+    the weights that each term was multiplied by in the end.
     """
 
     model: str
@@ -93,3 +94,4 @@ class Record:
     accuracy: float | None
     lr: float
     seconds: float
+    gradients: Mapping[str, Mapping[str, float]] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_every_figure_of_a_record_is_a_curve(tmp_path: Path) -> None:
     assert curves.keys() == {
         "loss", "parts/soft_labels", "parts/cross_entropy", "validation_accuracy", "learning_rate", "seconds",
     }  # fmt: skip
+
+
+def test_gradients_that_were_measured_are_curves_too(tmp_path: Path) -> None:
+    measured = {"norms": {"soft_labels": 2.0}, "cosines": {"soft_labels, cross_entropy": -0.5}}
+    one = Board(tmp_path)
+    one(replace(record(4), gradients=measured))
+    one.close()
+    found = read(tmp_path)
+    assert found["gradients/norms/soft_labels"] == [(4, 2.0)]
+    assert [value for name, ((_, value),) in found.items() if name.startswith("gradients/cosines/")] == [-0.5]
 
 
 def test_without_validation_there_is_no_such_curve(tmp_path: Path) -> None:

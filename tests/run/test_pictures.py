@@ -96,4 +96,5 @@ def test_curves_have_an_entry_for_each_seed_that_was_trained() -> None:
         Trained(None, Path(), Progress(history=history), 4, 1.0, 2),  # type: ignore[arg-type]
         Trained(None, Path(), Progress(), 5, 1.0, 0),  # type: ignore[arg-type]
     ]
-    assert curves(fits) == [{"seed": 4, "epochs": [1, 2], "loss": [1.0, 0.5], "accuracy": [None, None]}]
+    known = {"seed": 4, "epochs": [1, 2], "loss": [1.0, 0.5], "accuracy": [None, None]}
+    assert curves(fits) == [{**known, "gradients": [None, None]}]

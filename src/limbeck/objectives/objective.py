@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 import limbeck.objectives
 from limbeck.errors import ObjectiveError
+from limbeck.objectives.balance import Balance
 from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.feature_term import FeatureTerm
 from limbeck.objectives.pairing import Pair
+from limbeck.objectives.schedule import Schedule, Weight, peak, told, weight_at
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.types import Batch, Knowledge, Outputs
@@ -22,11 +25,12 @@ from limbeck.types import Batch, Knowledge, Outputs
 class Objective(nn.Module):
     """`L = sum of weight_i * term_i`.
 
-    terms: pairs (weight, term). Calling it gives (loss, parts): the loss a scalar to call backward on, the
-    parts detached and unweighted, by the term's name. Works inside any PyTorch loop.
+    terms: pairs (weight, term); a weight is a number or a Schedule. Calling it gives (loss, parts): the loss a scalar
+    to call backward on, the parts detached and unweighted, by the term's name. Works inside any PyTorch loop.
+    balance: with "gradients" a weight is the term's share of the gradient at the student's weights.
     """
 
-    def __init__(self, terms: Iterable[tuple[float, Term]]) -> None:
+    def __init__(self, terms: Iterable[tuple[Weight, Term]], *, balance: Literal["none", "gradients"] = "none") -> None:
         super().__init__()
         pairs = list(terms)
         if not pairs:
@@ -41,9 +45,10 @@ class Objective(nn.Module):
                     f"{snake_case(type(pair[1]).__name__)} needs features, but is no limbeck.FeatureTerm, which says "
                     f"whose; make it a subclass of that."
                 )
-        self.weights = tuple(float(weight) for weight, _ in pairs)
+        self.weights = tuple(weight if isinstance(weight, Schedule) else float(weight) for weight, _ in pairs)
         self.terms = nn.ModuleList(term for _, term in pairs)
         self.names = _unique([snake_case(type(term).__name__) for _, term in pairs])
+        self.balance = Balance(len(pairs)) if balance == "gradients" else None
 
     @property
     def needs(self) -> frozenset[str]:
@@ -114,6 +119,8 @@ class Objective(nn.Module):
         """Let every term build what depends on shapes, before the optimizer exists."""
         for number in range(len(self.weights)):
             self._term(number).prepare(student, teacher, context)
+        if self.balance is not None:
+            self.balance.watch(context.student)
 
     def counted(self, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return over how many rows each term is a mean, float32 [terms]."""
@@ -121,48 +128,69 @@ class Objective(nn.Module):
         return torch.stack([torch.as_tensor(count, device=batch.inputs.device).float() for count in counts])
 
     def forward(
-        self, student: Outputs, teacher: Knowledge, batch: Batch, shares: Tensor | None = None
+        self,
+        student: Outputs,
+        teacher: Knowledge,
+        batch: Batch,
+        shares: Tensor | None = None,
+        epoch: float | None = None,
+        measure: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and its parts; the parts are detached, unweighted scalars.
 
         shares: [terms], 0..1, what this batch counts for each term where it is a part of a larger one; sums over the
-        parts of a batch are then the figures of the whole.
+        parts of a batch are then the figures of the whole. epoch: how many epochs have passed, not necessarily whole,
+        for weights that are schedules. measure: whether gradients are measured now, where they are balanced; they are
+        the first time in any case.
         """
-        loss: Tensor | None = None
-        parts = {}
-        for number, (weight, term, name) in enumerate(zip(self.weights, self.terms, self.names, strict=True)):
-            value = term(student, teacher, batch)
-            value = value if shares is None else value * shares[number]
-            loss = weight * value if loss is None else loss + weight * value
-            parts[name] = value.detach()
-        assert loss is not None  # the constructor asks for one term at least
-        return loss, parts
+        values = [term(student, teacher, batch) for term in self.terms]
+        factors = self._factors(values, epoch, measure)
+        values = [value if shares is None else value * shares[number] for number, value in enumerate(values)]
+        loss = factors[0] * values[0]
+        for factor, value in zip(factors[1:], values[1:], strict=True):
+            loss = loss + factor * value
+        return loss, {name: value.detach() for name, value in zip(self.names, values, strict=True)}
+
+    def gradients(self, epoch: float) -> Mapping[str, Mapping[str, float]] | None:
+        """Return what was measured of the terms' gradients, None where they are not balanced; epoch: as in forward.
+
+        norms: by term; cosines: by pair of terms; weights: what each term is multiplied by in the end.
+        """
+        if self.balance is None:
+            return None
+        return self.balance.describe(self.names, [weight_at(weight, epoch) for weight in self.weights])
 
     def control(self, *, label_smoothing: float = 0.0, teacher_labels: bool = False) -> Objective:
         """Return the objective of a control: the teacher-free terms, with cross-entropy at weight 1.
 
         label_smoothing: of that cross-entropy, 0 keeps what the objective says; teacher_labels: put the
         teacher's hard labels at weight 1 in the place of what else the teacher says, and cross-entropy beside
-        them in the objective's own proportion, at most 1 and none where the objective has none.
+        them in the objective's own proportion, at most 1 and none where the objective has none. A teacher-free term
+        keeps its schedule; cross-entropy has none, so that the control is never short of labels. Weights that are
+        shares of the gradient are so in a control of several terms too.
         """
         own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
         smoothing = label_smoothing or (own[0] if own else 0.0)
         share = self._label_share() if teacher_labels else 1.0
-        kept: list[tuple[float, Term]] = [(share, CrossEntropy(smoothing))] if share > 0 else []
+        kept: list[tuple[Weight, Term]] = [(share, CrossEntropy(smoothing))] if share > 0 else []
         for number, weight in enumerate(self.weights):
             term = self._term(number)
             if not term.needs and not isinstance(term, CrossEntropy):
                 kept.append((weight, copy.deepcopy(term)))
         if teacher_labels:
             kept.append((1.0, TeacherLabels()))
-        return Objective(kept)
+        return Objective(kept, balance="gradients" if self.balance is not None and len(kept) > 1 else "none")
+
+    def at_peak(self) -> Objective:
+        """Return the same terms unbalanced, every schedule at the end that is farther from 0, to try them out."""
+        return Objective((peak(weight), self._term(number)) for number, weight in enumerate(self.weights))
 
     def _label_share(self) -> float:
-        """Return the weight of cross-entropy for each unit of weight on the teacher's answers, 0..1.
+        """Return the weight of cross-entropy for each unit of weight on the teacher's answers, at their peaks, 0..1.
 
         Weights of terms on features have another scale, so they do not count.
         """
-        pairs = [(weight, self._term(number)) for number, weight in enumerate(self.weights)]
+        pairs = [(peak(weight), self._term(number)) for number, weight in enumerate(self.weights)]
         own = sum(weight for weight, term in pairs if isinstance(term, CrossEntropy))
         taught = sum(weight for weight, term in pairs if term.needs - {"features"})
         return min(own / taught, 1.0) if taught > 0 else float(own > 0)
@@ -170,7 +198,18 @@ class Objective(nn.Module):
     def describe(self) -> str:
         """Return the sum in words, such as '0.9 soft_labels(temperature=4.0) + 0.1 weight_penalty'."""
         terms = [self._term(number).describe() for number in range(len(self.weights))]
-        return " + ".join(f"{weight:g} {term}" for weight, term in zip(self.weights, terms, strict=True))
+        text = " + ".join(f"{told(weight)} {term}" for weight, term in zip(self.weights, terms, strict=True))
+        return text if self.balance is None else f"{text}, weights as shares of the gradient"
+
+    def _factors(self, values: Sequence[Tensor], epoch: float | None, measure: bool) -> Sequence[float | Tensor]:
+        """Return what each term is multiplied by now; values: of the terms, unweighted, to measure gradients of."""
+        weights = [weight_at(weight, epoch) for weight in self.weights]
+        if self.balance is None:
+            return weights
+        if measure or not bool(self.balance.measured):
+            self.balance.measure(values)
+        factors = self.balance.factors(weights)
+        return [weight * factors[number] for number, weight in enumerate(weights)]
 
     def _term(self, number: int) -> Term:
         term = self.terms[number]

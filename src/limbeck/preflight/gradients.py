@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from limbeck.objectives.schedule import peak
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.lesson import Rehearsal, sentences_for, student_rehearsal
 from limbeck.preflight.subject import Subject
@@ -21,9 +22,8 @@ def check_objective(subject: Subject) -> list[Finding]:
     """Look at the weights of the terms, named `objective`: a fault where all are 0, a warning where one is."""
     found = []
     for stage in subject.plan.stages:
-        zero = [
-            name for name, weight in zip(stage.objective.names, stage.objective.weights, strict=True) if weight == 0
-        ]
+        pairs = zip(stage.objective.names, stage.objective.weights, strict=True)
+        zero = [name for name, weight in pairs if peak(weight) == 0]
         if len(zero) == len(stage.objective.names):
             found.append(Finding("fault", "objective", f"Every term of stage {stage.name} has weight 0."))
         elif zero:

@@ -44,7 +44,7 @@ class Rehearsal:
         taught: bool,
     ) -> None:
         self.model = copy.deepcopy(model).to(subject.device)
-        self.objective = copy.deepcopy(objective)
+        self.objective = copy.deepcopy(objective).at_peak()
         self.lesson, self.settings = lesson, settings
         self.teacher: Teacher | None = None
         if taught and subject.teacher is not None:

@@ -18,6 +18,7 @@ from limbeck.data.noise import Noise
 from limbeck.data.views import Flip, Shift
 from limbeck.knowledge.wishes import Wishes
 from limbeck.objectives.base import snake_case
+from limbeck.recipe.schedule import ScheduleSection
 from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
 from limbeck.train.settings import Settings
 
@@ -32,7 +33,7 @@ SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
 CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
 
-WEIGHT = (Annotated[float, Field(description="what the finished term is multiplied by")], 1.0)
+WEIGHT = (Annotated[float | ScheduleSection, Field(description="what the finished term is multiplied by")], 1.0)
 
 ModelChoice: Any = choice_of("Model", sorted(MODELS.items()), own=True)
 TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIGHT}, own=True)
@@ -255,12 +256,14 @@ class StageSection(Strict):
     name: what the report calls it.
     from: the earlier stage it starts from, or `scratch`; the stage before unless given.
     objective: its terms.
+    balance: as for a run of one stage.
     train: how it is trained; as `student.train` unless given.
     """
 
     name: Name
     start: str | None = Field(default=None, alias="from")
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)]
+    balance: Literal["none", "gradients"] = "none"
     train: TrainSection | None = None
 
 
@@ -293,6 +296,7 @@ class Recipe(Strict):
     knowledge: how the teacher's answers are kept.
     student: who learns.
     objective: the terms of the loss, for a run of one stage.
+    balance: with `gradients` each weight is the term's share of the gradient at the student's weights.
     stages: several objectives in sequence, in place of `objective`.
     controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
     margin: a difference in accuracy below it does not matter, 0..1.
@@ -309,6 +313,7 @@ class Recipe(Strict):
     knowledge: KnowledgeSection = KnowledgeSection()
     student: StudentSection
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)] | None = None
+    balance: Literal["none", "gradients"] = "none"
     stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None
     controls: tuple[ControlName, ...] | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
@@ -334,6 +339,8 @@ class Recipe(Strict):
     def _one_sequence(self) -> Recipe:
         if (self.objective is None) == (self.stages is None):
             raise ValueError("expected either objective (one stage) or stages (several), exactly one of them")
+        if self.stages is not None and self.balance != "none":
+            raise ValueError("balance stands beside an objective; with stages, give it to each stage that has it")
         for place, stage in enumerate(self.stages or ()):
             earlier = [other.name for other in (self.stages or ())[:place]]
             if stage.name in (*earlier, "scratch"):
@@ -357,8 +364,8 @@ class Recipe(Strict):
         """Return the stages, the short form as one, with `from` and `train` filled in."""
         if self.stages is None:
             assert self.objective is not None  # checked above
-            only = {"name": "student", "from": "scratch", "objective": self.objective, "train": self.student.train}
-            return (StageSection(**only),)
+            terms = {"objective": self.objective, "balance": self.balance}
+            return (StageSection(**{"name": "student", "from": "scratch", **terms, "train": self.student.train}),)
         filled, before = [], "scratch"
         for stage in self.stages:
             update = {"start": stage.start or before, "train": stage.train or self.student.train}

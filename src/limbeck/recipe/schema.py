@@ -118,7 +118,7 @@ class Choice(Strict):
 
     @model_serializer
     def _only_the_chosen(self) -> dict[str, Any]:
-        return {self.name: self.options if self.is_own else self.__dict__[self.name].model_dump()}
+        return {self.name: self.options if self.is_own else self.__dict__[self.name].model_dump(by_alias=True)}
 
 
 def meanings(docstring: str) -> dict[str, str]:

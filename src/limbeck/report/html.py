@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from limbeck.report import facts, figures, measures, names, numbers, sweep, tables
+from limbeck.report.balance import balance_facts, balance_figure, balanced
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.reliability import reliability_figure
@@ -37,6 +38,8 @@ def render_html(report: Report) -> str:
         "devices_table": tables.devices_table(report),
         "size": Markup(figures.size_figure(report)),  # noqa: S704  text in drawings is escaped
         "curves": _drawn(report, curve_figure, _own(report, "curves")),
+        "balance": _drawn(report, balance_figure, balanced(report)),
+        "balance_facts": [fact for key in balanced(report) for fact in balance_facts(report, key)],
         "reliability": _drawn(report, reliability_figure, _reliability_keys(report)),
         "confusion": _drawn(report, confusion_figure, list(report["confusion"])),
         "cost": facts.cost_facts(report),

@@ -56,6 +56,8 @@ class Board:
         """Write loss, parts, validation accuracy and learning rate of an epoch."""
         figures = {"loss": record.loss, "learning_rate": record.lr, "seconds": record.seconds}
         figures |= {f"parts/{name}": value for name, value in record.parts.items()}
+        for kind, found in (record.gradients or {}).items():
+            figures |= {f"gradients/{kind}/{name}": value for name, value in found.items()}
         if record.accuracy is not None:
             figures["validation_accuracy"] = record.accuracy
         with reporting_disk_errors(self.folder):

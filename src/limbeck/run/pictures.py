@@ -64,13 +64,14 @@ def _png(pixels: Tensor) -> str | None:
 
 
 def curves(trained: Iterable[Trained]) -> list[dict[str, Any]]:
-    """Return loss and validation accuracy by epoch, one entry for each seed."""
+    """Return loss, validation accuracy and, where it was measured, gradients by epoch; one entry for each seed."""
     return [
         {
             "seed": one.seed,
             "epochs": [record["epoch"] for record in one.progress.history],
             "loss": [record["loss"] for record in one.progress.history],
             "accuracy": [record["accuracy"] for record in one.progress.history],
+            "gradients": [record.get("gradients") for record in one.progress.history],
         }
         for one in trained
         if one.progress.history

@@ -36,6 +36,7 @@ from limbeck.recipe.model import (
     own_classes,
 )
 from limbeck.recipe.own import ask_for_trust, build_own
+from limbeck.recipe.schedule import weight_of
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sweep import variants_of
 from limbeck.run.augment import views_of
@@ -320,7 +321,8 @@ def build_choice_for(choice: Choice, data: Data) -> nn.Module:
 
 
 def _stage_plan(stage: StageSection) -> StagePlan:
-    objective = Objective((term.options["weight"], _term(term)) for term in stage.objective)
+    pairs = [(weight_of(term.options["weight"]), _term(term)) for term in stage.objective]
+    objective = Objective(pairs, balance=stage.balance)
     assert stage.train is not None  # resolved
     assert stage.start is not None  # resolved
     return StagePlan(stage.name, stage.start, objective, Settings(**dict(stage.train)))

@@ -17,6 +17,7 @@ from limbeck.run.plan import Plan, StagePlan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train.hearing import leave, listen
+from limbeck.train.step import check_balance
 from limbeck.types import Batch, Knowledge, Outputs
 
 Answer = TypeVar("Answer")
@@ -41,6 +42,7 @@ def rehearse(plan: Plan) -> list[str]:
     pairs: dict[str, None] = {}
     for stage in plan.stages:
         stage.objective.check(frozenset() if teacher is None else teacher.provides)
+        check_balance(stage.objective, stage.settings.compile)
         pairs |= dict.fromkeys(_take_a_step(plan, stage, batch, teacher, knowledge))
     return list(pairs)
 
@@ -67,7 +69,7 @@ def _take_a_step(
     count = stage.settings.batch_size
     few = Batch(batch.inputs[:count], _first(batch.labels, count), index=_first(batch.index, count))
     said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
-    student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student")
+    student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)

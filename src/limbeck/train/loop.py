@@ -25,6 +25,7 @@ from limbeck.errors import TrainingError
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import PLAIN, Arithmetic, Precision, choose
 from limbeck.models.work import multiply_adds
+from limbeck.objectives.balance import EVERY
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
@@ -36,7 +37,7 @@ from limbeck.train.order import Order
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
-from limbeck.train.step import Step, check_accumulation
+from limbeck.train.step import Step, check_accumulation, check_balance
 from limbeck.train.threads import SMALL_STEP, fitting_threads
 from limbeck.types import Batch, Knowledge, Record
 
@@ -130,7 +131,9 @@ def fit(
     torch.manual_seed(seed)
     prepared = _prepared(model, objective, lesson, teacher, settings, accelerator.device)
     with prepared as (usual, work), fitting_threads(work, accelerator.device), usual.laid_out(model.net):
-        compiles = wants_compiling(settings.compile, model, accelerator.device, work, budget.steps)
+        compiles = objective.balance is None and wants_compiling(
+            settings.compile, model, accelerator.device, work, budget.steps
+        )
         order, best, progress = Order(lesson.rows, seed), {}, Progress(precision=usual.precision, compiled=compiles)
         optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
         modules = {"model": model.net, "objective": objective}
@@ -140,7 +143,7 @@ def fit(
         batches_of = partial(_batches, lesson, order, settings)
         quick = _quickened(accelerator.prepare(model), arithmetic, settings, progress, batches_of)
         take = Step(partial(arithmetic.forward, quick), objective, Tensor.backward, optimizer, phases)
-        course = _Course(name, seed, model, objective.names, lesson, settings, budget, observers, arithmetic)
+        course = _Course(name, seed, model, objective, lesson, settings, budget, observers, arithmetic)
         started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
         steps = range(progress.step, min(budget.steps, budget.stop_at or budget.steps))
         made = ahead(steps, batches_of, threaded=lesson.samples.mapped is not None)
@@ -154,7 +157,9 @@ def fit(
                 batches = next(made)
             with phases("teacher's answers"):
                 taught = [(batch, teacher(batch) if teacher is not None else Knowledge()) for batch in batches]
-            sums += take(taught, learning_rate(settings, step, budget.steps))
+            sums += take(
+                taught, learning_rate(settings, step, budget.steps), step / budget.per_epoch, measure=step % EVERY == 0
+            )
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             progress.asked = before + _asked(teacher) * ranks.world()
@@ -223,7 +228,7 @@ class _Course:
     name: str
     seed: int
     model: Adapted
-    terms: Sequence[str]
+    objective: Objective
     lesson: Lesson
     settings: Settings
     budget: Budget
@@ -258,6 +263,7 @@ def _prepared(
     Yields how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
     While it lasts, model and teacher give the features that the terms compare.
     """
+    check_balance(objective, settings.compile)
     keep_freed_memory()
     model.to(device).eval()
     rows = lesson.rows[:2].to(lesson.samples.device)
@@ -316,7 +322,7 @@ def _asked(teacher: Teacher | None) -> int:
 
 def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
     loss, *parts = means.tolist()
-    named, budget = dict(zip(course.terms, parts, strict=True)), course.budget
+    named, budget = dict(zip(course.objective.names, parts, strict=True)), course.budget
     if not torch.isfinite(means).all():
         broken = [part for part, value in named.items() if value - value != 0] or ["the loss"]
         raise TrainingError(
@@ -334,6 +340,7 @@ def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
         accuracy=_validate(course),
         lr=learning_rate(course.settings, progress.step - 1, budget.steps),
         seconds=progress.seconds,
+        gradients=course.objective.gradients(progress.step / budget.per_epoch),
     )
 
 

@@ -33,14 +33,20 @@ class Step:
     optimizer: torch.optim.Optimizer
     phases: Phases = UNMEASURED
 
-    def __call__(self, parts: Sequence[Lesson], rate: float) -> Tensor:
-        """Take a step at a learning rate; return the loss and its parts, detached, [1 + T].
+    def __call__(self, parts: Sequence[Lesson], rate: float, epoch: float = 0.0, *, measure: bool = False) -> Tensor:
+        """Take a step at a learning rate, this many epochs on; return the loss and its parts, detached, [1 + T].
+
+        measure: whether gradients are measured, where they are balanced; by the first part of the batch.
 
         parts: the batch with what the teacher said about it, or its parts one after the other, whose gradients add up
         to those of the whole: each term counts in a part by the share of the rows that it is a mean over.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        figures = [self._go_backward(*part, shares) for part, shares in zip(parts, self._shares(parts), strict=True)]
+        shares, firsts = self._shares(parts), [measure, *[False] * (len(parts) - 1)]
+        figures = [
+            self._go_backward(*part, share, epoch, first)
+            for part, share, first in zip(parts, shares, firsts, strict=True)
+        ]
         with self.phases("optimizer"):
             ranks.average_gradients(self.objective)
             for group in self.optimizer.param_groups:
@@ -48,9 +54,11 @@ class Step:
             self.optimizer.step()
         return figures[0] if len(figures) == 1 else torch.stack(figures).sum(0)
 
-    def _go_backward(self, batch: Batch, knowledge: Knowledge, shares: Tensor | None) -> Tensor:
+    def _go_backward(
+        self, batch: Batch, knowledge: Knowledge, shares: Tensor | None, epoch: float, measure: bool
+    ) -> Tensor:
         with self.phases("forward"):
-            loss, parts = self.objective(self.forward(batch.inputs), knowledge, batch, shares)
+            loss, parts = self.objective(self.forward(batch.inputs), knowledge, batch, shares, epoch, measure)
         with self.phases("backward"):
             self.backward(loss if ranks.world() == 1 else loss * ranks.world())
         return torch.stack([loss.detach(), *parts.values()])
@@ -76,4 +84,23 @@ def check_accumulation(model: nn.Module, objective: Objective, parts: int) -> No
         raise ObjectiveError(
             f"train.accumulate is {parts}, but the model has batch norm ({norms[0]}), whose statistics are those of "
             f"each part; set train.accumulate to 1, or take a model without batch norm."
+        )
+
+
+def check_balance(objective: Objective, wish: str) -> None:
+    """Raise ObjectiveError where gradients cannot be measured: in several processes, or of compiled steps.
+
+    wish: what the recipe says of compiling.
+    """
+    if objective.balance is None:
+        return
+    if ranks.world() > 1:
+        raise ObjectiveError(
+            "balance: gradients measures the gradient of a whole batch, of which each of several processes has but a "
+            "slice; start one process alone, or take the weights that a run of one process reports."
+        )
+    if wish == "always":
+        raise ObjectiveError(
+            "train.compile is always, but balance: gradients goes backward several times, which compiled steps cannot; "
+            "leave one of them out."
         )
