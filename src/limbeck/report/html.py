@@ -39,6 +39,7 @@ def render_html(report: Report) -> str:
         "curves": _drawn(report, curve_figure, _own(report, "curves")),
         "reliability": _drawn(report, reliability_figure, _reliability_keys(report)),
         "confusion": _drawn(report, confusion_figure, list(report["confusion"])),
+        "layers": facts.layer_facts(report),
         "cost": facts.cost_facts(report),
         "environment": facts.environment_facts(report),
         "data": facts.data_facts(report),
