@@ -39,6 +39,30 @@ class Twice(nn.Module):
         return self.fc(self.last(self.same(self.same(inputs))).mean((2, 3)))
 
 
+class Narrow(nn.Module):
+    """A block that narrows its channels at the size of its input, and halves that after."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.reduce, self.halve = nn.Conv2d(inputs, 2, 1), nn.Conv2d(2, outputs, 3, stride=2, padding=1)
+        self.relu = nn.ReLU()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.relu(self.halve(self.relu(self.reduce(inputs))))
+
+
+class Stack(nn.Module):
+    """Blocks in a module of its own, and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.ModuleDict({"a": Narrow(1, 6), "b": Narrow(6, 8)})
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.fc(self.body["b"](self.body["a"](inputs)).mean((2, 3)))
+
+
 class Convolved(nn.Module):
     """A classifier that is a convolution, pooled after."""
 
@@ -62,7 +86,7 @@ CASES = {
     "wrn": (
         WRN(PICTURES, 3),
         PICTURES,
-        {"body.2.activate.1": (16, 32, 32), "body.4.activate.1": (32, 16, 16), "body.7": (64, 8, 8), "pool.1": (64,)},
+        {"body.1": (16, 32, 32), "body.3": (32, 16, 16), "body.7": (64, 8, 8), "pool.1": (64,)},
     ),
     "vgg": (
         VGG(PICTURES, 3),
@@ -85,6 +109,7 @@ CASES = {
     "linear": (Linear((1, 8, 8), 3), (1, 8, 8), {}),
     "bare": (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), (1, 8, 8), {}),
     "gates": (Gated(), (1, 8, 8), {"relu": (4, 8, 8), "after": (6, 4, 4)}),
+    "blocks that narrow": (Stack(), (1, 8, 8), {"body.a": (6, 4, 4), "body.b": (8, 2, 2)}),
     "used twice": (Twice(), (1, 8, 8), {"last": (2, 4, 4)}),
     "classifier of convolutions": (Convolved(), (1, 8, 8), {"body.1": (4, 6, 6)}),
 }  # fmt: skip

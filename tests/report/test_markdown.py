@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
+from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
 
 
@@ -58,3 +60,13 @@ def test_links_in_names_are_not_links(report: dict[str, Any]) -> None:
 
 def test_same_report_same_text(report: dict[str, Any]) -> None:
     assert render_markdown(report) == render_markdown(report)
+
+
+def test_layers_that_were_compared_are_listed(report: dict[str, Any]) -> None:
+    report = copy.deepcopy(report)
+    assert "Layers compared" not in render_markdown(report)
+    pair = {"student": "a.1", "teacher": "b.2", "student_shape": [4, 8, 8], "teacher_shape": [16]}
+    report["stages"][0]["layers"] = [{"term": "hint", **pair}]
+    wanted = "a.1 (4 × 8 × 8) with the teacher's b.2 (16)"
+    assert f"- hint: {wanted}" in render_markdown(report)
+    assert "Layers compared" in render_html(report) and "a.1 (4 × 8 × 8)" in render_html(report)

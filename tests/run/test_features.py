@@ -140,4 +140,6 @@ def test_preflight_takes_its_trial_steps_with_features(call: Any, workplace: Pat
     (workplace / "hints.yaml").write_text(RECIPE)
     done = call("check", "hints.yaml")
     assert done.code == 0, done.err + done.out
-    assert "trial steps of stage student" in " ".join(done.out.split())
+    said = " ".join(done.out.split())
+    assert "trial steps of stage student" in said
+    assert "In stage student hint compares body.4.2 [4, 4, 4] with the teacher's body.4.2 [8, 4, 4]." in said

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -51,22 +51,53 @@ def _rank(one: Said) -> int:
 
 
 def _maps(wide: Sequence[Said]) -> list[Said]:
-    """Return the last output of each size of pictures that layers with weights worked at.
+    """Return the last output of each size of pictures that layers with weights worked at, outside of blocks."""
+    pictures = [one for one in wide if _rank(one) > 3]
+    shrinking = _shrinking(pictures)
+    outside = [one for one in pictures if not _is_inside(one, shrinking)]
+    return [end for end, weighted in _stairs(outside or pictures) if weighted]
 
-    A size that is followed by a larger one is a detour (a gate that looks at the mean of each channel), no stage.
+
+def _stairs(pictures: Sequence[Said]) -> list[tuple[Said, bool]]:
+    """Return the last output of each size, in order, and whether a layer with weights gave one of that size.
+
+    A size that is followed by a larger one is a detour (a gate that looks at the mean of each channel), no stair.
     """
-    ends: list[Said] = []
-    weighted: list[bool] = []
-    for one in (one for one in wide if _rank(one) > 3):
-        while ends and _area(ends[-1]) < _area(one):
-            ends.pop()
-            weighted.pop()
-        if ends and _space(ends[-1]) == _space(one):
-            ends[-1], weighted[-1] = one, weighted[-1] or _has_weights(one.module)
-        else:
-            ends.append(one)
-            weighted.append(_has_weights(one.module))
-    return [end for end, has in zip(ends, weighted, strict=True) if has]
+    stairs: list[tuple[Said, bool]] = []
+    for one in pictures:
+        while stairs and _area(stairs[-1][0]) < _area(one):
+            stairs.pop()
+        weighted = _has_weights(one.module)
+        if stairs and _space(stairs[-1][0]) == _space(one):
+            weighted |= stairs.pop()[1]
+        stairs.append((one, weighted))
+    return stairs
+
+
+def _shrinking(pictures: Sequence[Said]) -> dict[str, tuple[int, ...]]:
+    """Return the size that each block which makes pictures smaller once gives, by path: the start of a stage.
+
+    What works at the larger size inside belongs to the stage before, but is not its end. Modules that hold blocks
+    themselves are a body of several stages, and so are modules in a sequence.
+    """
+    found = {}
+    for one in pictures:
+        inside = [other for other in pictures if other.name.startswith(f"{one.name}.")]
+        larger = [other for other in inside if _area(other) > _area(one)]
+        holds_blocks = any(_height(other.module) > 1 for other in larger)
+        if not isinstance(one.module, nn.Sequential) and not holds_blocks and len(_stairs([*inside, one])) == 2:
+            found[one.name] = _space(one)
+    return found
+
+
+def _height(module: nn.Module) -> int:
+    """Return how many levels of modules there are inside: 0 for a layer, 1 for a module of layers."""
+    return max((1 + _height(child) for child in module.children()), default=0)
+
+
+def _is_inside(one: Said, shrinking: Mapping[str, tuple[int, ...]]) -> bool:
+    above = one.name.split(".")
+    return any(_space(one) != shrinking.get(".".join(above[:count]), _space(one)) for count in range(1, len(above)))
 
 
 def _space(one: Said) -> tuple[int, ...]:

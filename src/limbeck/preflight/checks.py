@@ -15,6 +15,7 @@ from limbeck.preflight.duplicates import check_duplicates, check_near_duplicates
 from limbeck.preflight.eval_mode import check_eval_mode
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.gradients import check_gradients, check_objective, check_student_varies
+from limbeck.preflight.layers import check_layers
 from limbeck.preflight.learning import judge, trials
 from limbeck.preflight.models import build, check_capacity, check_weights, not_finite
 from limbeck.preflight.normalisation import check_normalisation
@@ -47,7 +48,7 @@ def check_learning(subject: Subject) -> list[Finding]:
     return judge(subject, found) + estimate_cost(subject, found)
 
 
-OF_A_STUDENT: tuple[Check, ...] = (check_student_varies, check_gradients, check_learning)
+OF_A_STUDENT: tuple[Check, ...] = (check_student_varies, check_layers, check_gradients, check_learning)
 
 SEVERITY = ("fault", "warning", "note")
 

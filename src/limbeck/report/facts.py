@@ -120,6 +120,23 @@ def environment_facts(report: Mapping[str, Any]) -> list[Fact]:
     return _known([("Limbeck", report["limbeck"]), *facts, ("Finished", report["created"])])
 
 
+def layer_facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return which layers of student and teacher were compared, by stage and term; none in older reports."""
+    several = len(report["stages"]) > 1
+    return [
+        (
+            f"{stage['name']}, {pair['term']}" if several else pair["term"],
+            f"{_layer(pair, 'student')} with the teacher's {_layer(pair, 'teacher')}",
+        )
+        for stage in report["stages"]
+        for pair in stage.get("layers") or []
+    ]
+
+
+def _layer(pair: Mapping[str, Any], role: str) -> str:
+    return f"{pair[role]} ({' × '.join(map(str, pair[f'{role}_shape']))})"
+
+
 def data_facts(report: Mapping[str, Any]) -> list[Fact]:
     """Return what the models were trained and judged on."""
     data = report["data"]

@@ -42,6 +42,7 @@ def render_html(report: Report) -> str:
         "balance_facts": [fact for key in balanced(report) for fact in balance_facts(report, key)],
         "reliability": _drawn(report, reliability_figure, _reliability_keys(report)),
         "confusion": _drawn(report, confusion_figure, list(report["confusion"])),
+        "layers": facts.layer_facts(report),
         "cost": facts.cost_facts(report),
         "environment": facts.environment_facts(report),
         "data": facts.data_facts(report),

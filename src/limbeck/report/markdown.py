@@ -20,6 +20,7 @@ def render_markdown(report: Report) -> str:
         *_table("The file that ships", tables.export_table(report)), *_export_verdicts(report),
         *_notes(facts.gate_told(report)), *_table("Size and speed before and after", tables.cost_table(report), True),
         *_table("Measured on devices", tables.devices_table(report), True),
+        *(_facts("Layers compared", layers) if (layers := facts.layer_facts(report)) else ()),
         *_facts("Cost", facts.cost_facts(report)), *_facts("Environment", facts.environment_facts(report)),
         *_facts("Data", facts.data_facts(report)), *_notes(report["data"]["notes"]),
         *_recipe(report["recipe"]),
