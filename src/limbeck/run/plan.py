@@ -37,9 +37,11 @@ from limbeck.recipe.model import (
 )
 from limbeck.recipe.own import ask_for_trust, build_own
 from limbeck.recipe.schema import Choice
+from limbeck.recipe.sources import ADDRESSES
 from limbeck.recipe.sweep import variants_of
 from limbeck.run.augment import views_of
-from limbeck.run.black_box import BlackBox, black_box_of
+from limbeck.run.black_box import black_box_of
+from limbeck.run.box import BlackBox
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
@@ -190,7 +192,8 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     controls, notes = resolve_controls(recipe.controls, data, few, stages)
     teacher = recipe.teacher
     source = expand(teacher.source) if teacher and teacher.source else ""
-    box = black_box_of(teacher, source, data, augmented=views is not None) if teacher else None
+    path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
+    box = black_box_of(teacher, source, data, views=views, path=path) if teacher else None
     return Plan(
         name=recipe.name,
         seeds=tuple(range(recipe.seed, recipe.seed + recipe.seeds)),
@@ -239,7 +242,12 @@ def open_data(section: DataSection) -> Data:
 
 
 def expand(text: str) -> str:
-    """Fill in environment variables ($LIMBECK_DATA) and ~; DataError for a variable that is not set."""
+    """Fill in environment variables ($LIMBECK_DATA) and ~; DataError for a variable that is not set.
+
+    An address (http://...) is returned as it is: a secret in it would be written down.
+    """
+    if text.startswith(ADDRESSES):
+        return text
     expanded = os.path.expandvars(text)
     unset = re.search(r"\$\{?(\w+)", expanded)
     if unset:

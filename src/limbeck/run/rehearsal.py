@@ -42,6 +42,8 @@ def rehearse(plan: Plan) -> None:
 
 def _teacher_says(plan: Plan, batch: Batch) -> tuple[Knowledge, frozenset[str]]:
     if plan.black_box is not None:
+        if plan.black_box.metered is not None and not any(stage.objective.needs for stage in plan.stages):
+            return Knowledge(), frozenset()
         box = plan.black_box.open(plan.data.pool, plan.data.train)
         return box(batch), box.provides
     if plan.teacher is None:
