@@ -170,9 +170,9 @@ class TeacherSection(Strict):
 
     model: its architecture, for a teacher that is trained here or whose weights come from `file:`.
     source: `run:DIR` (the teacher of an earlier run), `file:WEIGHTS.safetensors`, `onnx:FILE`, `labels:FILE` (a file of
-    its answers), or `http://...` (a server that answers).
+    its answers), `sklearn:FILE.skops`, `keras:FILE.keras`, or `http://...` (a server that answers).
     classes: the classes of the teacher, where they are not those of the data.
-    input: how an ONNX teacher, or one behind an address, is fed.
+    input: how a teacher that only answers is fed.
     http: how a teacher behind an address is asked.
     normalise: what its pictures go through first; `data` is mean and deviation of the training samples, `none` is
     nothing at all, and the default for teachers that only answer.

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 PLACES = {
     "run": "run:DIR", "file": "file:WEIGHTS.safetensors", "onnx": "onnx:FILE", "labels": "labels:FILE",
+    "sklearn": "sklearn:FILE.skops", "keras": "keras:FILE.keras",
     "http": "http://HOST/PATH", "https": "https://HOST/PATH",
 }  # fmt: skip
 ADDRESSES = ("http:", "https:")
-BLACK_BOXES = ("onnx:", "labels:", *ADDRESSES)
+BLACK_BOXES = ("onnx:", "labels:", "sklearn:", "keras:", *ADDRESSES)
 ANSWERING = frozenset(kind.rstrip(":") for kind in BLACK_BOXES)
 TRAINED = frozenset({"model", *PLACES}) - ANSWERING
 FITTING = {

@@ -27,12 +27,16 @@ from limbeck.teachers.asking import Asking
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.classes import map_classes
 from limbeck.teachers.feeding import Feeding
+from limbeck.teachers.keras_file import KerasTeacher
 from limbeck.teachers.module import ModuleTeacher
-from limbeck.teachers.onnx_file import OnnxTeacher
+from limbeck.teachers.onnx_file import OnnxTeacher, time_one
 from limbeck.teachers.seen import check_unseen, count_seen
+from limbeck.teachers.sklearn_file import SklearnTeacher
 from limbeck.teachers.stored import StoredTeacher
+from limbeck.types import Batch
 
 TRIED = 32  # samples that a graph is tried out on
+FILES = {"sklearn": SklearnTeacher, "keras": KerasTeacher}
 
 
 def black_box_of(
@@ -49,6 +53,8 @@ def black_box_of(
         return _file_of_answers(file, classes, data, views)
     if kind == "onnx":
         return _graph(file, classes, _feeding(section), data)
+    if kind in FILES:
+        return _library_file(kind, file, classes, _feeding(section), data)
     if kind in ("http", "https"):
         asking = Asking(**dict(section.http)) if section.http is not None else Asking()
         return http_box(source, asking, classes, _feeding(section), data, views=views, path=path)
@@ -65,6 +71,8 @@ def black_box_from_text(text: str, data: Data, *, normalise: Normalise | None, v
         return _file_of_answers(path, classes, data, views)
     if kind == "onnx":
         return _graph(path, classes, feeding, data)
+    if kind in FILES:
+        return _library_file(kind, path, classes, feeding, data)
     return http_box(text, Asking(), classes, feeding, data, views=views, path=None)
 
 
@@ -98,6 +106,29 @@ def _graph(path: Path, classes: ClassesSection, feeding: Feeding, data: Data) ->
         return {"parameters": None, "bytes": size, "macs": None, "latency_ms": graph.latency(one)}
 
     return BlackBox(path.name, open_for, False, notes_on(mapped, data), cost_of)
+
+
+def _library_file(kind: str, path: Path, classes: ClassesSection, feeding: Feeding, data: Data) -> BlackBox:
+    sample = data.pool.batch(data.train[:TRIED]).inputs
+    teacher = FILES[kind](path, sample, feeding)
+    names = classes.names or (_own_names(teacher.names, data) if isinstance(teacher, SklearnTeacher) else None)
+    mapped = map_classes(names, data.classes, count=teacher.classes, given=classes.map, who=str(path))
+    parameters = teacher.parameters if isinstance(teacher, KerasTeacher) else None
+
+    def open_for(samples: Samples, rows: Tensor) -> Teacher:
+        return through(teacher, mapped)
+
+    def cost_of(one: Tensor) -> Cost:
+        times = time_one(lambda: teacher(Batch(one)), torch.get_num_threads())
+        return {"parameters": parameters, "bytes": path.stat().st_size, "macs": None, "latency_ms": [times]}
+
+    return BlackBox(path.name, open_for, False, notes_on(mapped, data), cost_of)
+
+
+def _own_names(names: tuple[str, ...], data: Data) -> tuple[str, ...] | None:
+    """Return what a classifier calls its classes, None where it only numbered those of the data."""
+    numbered = names == tuple(str(number) for number in range(len(data.classes)))
+    return None if numbered and set(names) != set(data.classes) else names
 
 
 def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:

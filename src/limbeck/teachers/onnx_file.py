@@ -9,7 +9,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,23 +72,13 @@ class OnnxTeacher(Teacher):
 
     def latency(self, inputs: Tensor) -> list[dict[str, float]]:
         """Return {threads, p50, p95}: milliseconds for one sample [1, ...], with one thread and with those in use."""
-        return [self._with_threads(count)._latency(inputs, count) for count in sorted({1, torch.get_num_threads()})]
+        each = {count: self._with_threads(count) for count in sorted({1, torch.get_num_threads()})}
+        return [time_one(lambda one=one: one._run(inputs), count) for count, one in each.items()]  # type: ignore[misc]
 
     def _with_threads(self, count: int) -> OnnxTeacher:
         other = copy.copy(self)
         other._session = _open(self.path, count)
         return other
-
-    def _latency(self, inputs: Tensor, threads: int) -> dict[str, float]:
-        for _ in range(WARM_UPS):
-            self._run(inputs)
-        times: list[float] = []
-        while len(times) < TIMED_RUNS and sum(times) < TIMED_SECONDS:
-            start = time.perf_counter()
-            self._run(inputs)
-            times.append(time.perf_counter() - start)
-        low, high = np.percentile(times, [50, 95]) * 1000
-        return {"threads": threads, "p50": round(float(low), 4), "p95": round(float(high), 4)}
 
     def _run(self, inputs: Tensor) -> dict[str, NDArray[Any]]:
         """Return every output for the inputs, in the batch size that the graph has if it has one."""
@@ -132,6 +122,19 @@ class OnnxTeacher(Teacher):
             digest = hashlib.file_digest(file, "sha256")
         digest.update(json.dumps(told).encode())
         return digest.hexdigest()
+
+
+def time_one(answer: Callable[[], object], threads: int) -> dict[str, float]:
+    """Return {threads, p50, p95}: the milliseconds that an answer takes; threads: in use, told as they are."""
+    for _ in range(WARM_UPS):
+        answer()
+    times: list[float] = []
+    while len(times) < TIMED_RUNS and sum(times) < TIMED_SECONDS:
+        start = time.perf_counter()
+        answer()
+        times.append(time.perf_counter() - start)
+    low, high = np.percentile(times, [50, 95]) * 1000
+    return {"threads": threads, "p50": round(float(low), 4), "p95": round(float(high), 4)}
 
 
 def _open(path: Path, threads: int) -> Any:
