@@ -89,9 +89,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=sentence):
             KerasTeacher(tmp_path / name, PICTURES, Feeding())
     path = saved(tmp_path / "c.keras", dense((8, 8, 3)))
-    with pytest.raises(
-        ModelError, match=r"cannot take this data, \[6, 8, 8, 1\]: it expects pictures \(None, 8"
-    ):
+    with pytest.raises(ModelError, match=r"cannot take this data, \[6, 8, 8, 1\]: it expects pictures \(None, 8"):
         KerasTeacher(path, PICTURES, Feeding())
     inputs = [keras.Input((64,)), keras.Input((64,))]
     two = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Add()(inputs)))

@@ -16,13 +16,14 @@ from limbeck.data.mixup import Mixup
 from limbeck.data.noise import Noise
 from limbeck.data.views import Flip, Shift
 from limbeck.knowledge.wishes import Wishes
+from limbeck.models.library import LIBRARIES
 from limbeck.objectives.base import snake_case
 from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
-from limbeck.recipe.sources import BLACK_BOXES, check_keys, kind_of
+from limbeck.recipe.sources import BLACK_BOXES, check_keys, kind_of, named_model
 from limbeck.teachers.asking import Asking
 from limbeck.train.settings import Settings
 
-MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__}
+MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__} | LIBRARIES
 TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
 TRANSFORMS = {
     one.__name__.lower(): one for one in (Shift, Flip, Rotate, Scale, Crop, Erase, Brightness, Contrast, Noise, Mixup)
@@ -170,7 +171,8 @@ class TeacherSection(Strict):
 
     model: its architecture, for a teacher that is trained here or whose weights come from `file:`.
     source: `run:DIR` (the teacher of an earlier run), `file:WEIGHTS.safetensors`, `onnx:FILE`, `labels:FILE` (a file of
-    its answers), `sklearn:FILE.skops`, `keras:FILE.keras`, or `http://...` (a server that answers).
+    its answers), `sklearn:FILE.skops`, `keras:FILE.keras`, a model of a library
+    (`timm:NAME`, `torchvision:NAME`, `hf:DIR`), or `http://...` (a server that answers).
     classes: the classes of the teacher, where they are not those of the data.
     input: how a teacher that only answers is fed.
     http: how a teacher behind an address is asked.
@@ -179,6 +181,7 @@ class TeacherSection(Strict):
     labels: `all` the labels there are, or the `same` as the student's, which trains a teacher for each seed where
     `labels_per_class` is set.
     per_seed: whether each seed trains a teacher of its own.
+    ready: whether a model of a library answers as it is, with its own head; it is trained here unless this is true.
     train: how it is trained.
     """
 
@@ -190,6 +193,7 @@ class TeacherSection(Strict):
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     labels: Literal["all", "same"] = "all"
     per_seed: bool = False
+    ready: bool = False
     train: TeacherTrainSection = TeacherTrainSection()
 
     @model_validator(mode="after")
@@ -211,8 +215,11 @@ class TeacherSection(Strict):
             "classes": self.classes is not None,
             "input": self.input is not None,
             "http": self.http is not None,
+            "ready": self.ready,
         }
-        check_keys(kind_of(self.source), given)
+        check_keys("ready" if self.ready else kind_of(self.source), given)
+        if self.ready and (self.model is None or self.model.name not in LIBRARIES):
+            raise ValueError(f"ready goes with a model of a library ({', '.join(LIBRARIES)}), got another one")
         return self
 
     @model_validator(mode="before")
@@ -221,14 +228,15 @@ class TeacherSection(Strict):
         """The data's own statistics are those of a model that was trained on it; a file says its own or has none."""
         if isinstance(given, dict) and str(given.get("source")).startswith(BLACK_BOXES):
             return {"normalise": "none", **given}
-        return given
+        return named_model(given)
 
 
 class StudentSection(Strict):
     """Who learns.
 
     model: its architecture.
-    source: weights to start from, `file:WEIGHTS.safetensors`.
+    source: weights to start from, `file:WEIGHTS.safetensors`, or a model of a library, `timm:NAME`,
+    `torchvision:NAME` or `hf:DIR`.
     normalise: what its pictures go through first, in training and in the exported file.
     train: how it and its controls are trained.
     """
@@ -237,6 +245,11 @@ class StudentSection(Strict):
     source: str | None = None
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     train: TrainSection = TrainSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_a_model(cls, given: Any) -> Any:
+        return named_model(given)
 
     @model_validator(mode="after")
     def _known_source(self) -> StudentSection:

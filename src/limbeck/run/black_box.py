@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +15,8 @@ from limbeck.data.views import Views
 from limbeck.errors import DataError, FolderError, UserError
 from limbeck.evaluate import cost
 from limbeck.export.manifest import MANIFEST, check_file, read_manifest
-from limbeck.models.adapt import Normalise
+from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import read_card
 from limbeck.recipe.model import ClassesSection, InputSection, NormaliseSection, TeacherSection
 from limbeck.recipe.sources import BLACK_BOXES
@@ -58,6 +59,8 @@ def black_box_of(
     if kind in ("http", "https"):
         asking = Asking(**dict(section.http)) if section.http is not None else Asking()
         return http_box(source, asking, classes, _feeding(section), data, views=views, path=path)
+    if section.ready:
+        return _ready(section, classes, data)
     return _run(file, classes, data) if section.classes is not None else None
 
 
@@ -146,12 +149,35 @@ def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
     def open_for(samples: Samples, rows: Tensor) -> Teacher:
         return through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
 
+    return BlackBox(card["title"], open_for, False, notes_on(mapped, data), _cost_of(model), count_seen(folder))
+
+
+def _cost_of(model: Adapted) -> Callable[[Tensor], Cost]:
     def cost_of(one: Tensor) -> Cost:
         local = copy.deepcopy(model).cpu()
         found, times = cost.size(local, one), cost.latency(local, one, sorted({1, torch.get_num_threads()}))
         return {"parameters": found.parameters, "bytes": found.bytes, "macs": found.macs, "latency_ms": times}
 
-    return BlackBox(card["title"], open_for, False, notes_on(mapped, data), cost_of, count_seen(folder))
+    return cost_of
+
+
+def _ready(section: TeacherSection, classes: ClassesSection, data: Data) -> BlackBox:
+    """Return a model of a library that answers with its own head."""
+    assert section.model is not None  # the recipe has checked it
+    (name, options), *_ = section.model.model_dump(mode="json").items()
+    if not (options["pretrained"] or options.get("weights") or name == "hf"):
+        raise UserError(f"teacher.ready: {name}:{options['name']} knows nothing yet; give pretrained: true or weights.")
+    net = LIBRARIES[name](data.shape, len(classes.names) if classes.names else None, **options)
+    names = classes.names or net.own_names
+    with torch.no_grad():
+        count = net.eval()(data.pool.batch(data.train[:1]).inputs).shape[1]
+    model = Adapted(net, classes=count)
+    mapped = map_classes(names, data.classes, count=model.classes, given=classes.map, who=f"{name}:{options['name']}")
+
+    def open_for(samples: Samples, rows: Tensor) -> Teacher:
+        return through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
+
+    return BlackBox(f"{name}:{options['name']}", open_for, False, notes_on(mapped, data), _cost_of(model))
 
 
 def _names_in_bundle(path: Path) -> Sequence[str] | None:

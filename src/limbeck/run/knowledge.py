@@ -22,8 +22,9 @@ from limbeck.knowledge.recall import LIMIT_BYTES, Recalled
 from limbeck.knowledge.spot import spot_check
 from limbeck.knowledge.store import STORES, Store, open_store
 from limbeck.objectives.objective import Objective
+from limbeck.recipe.sources import expand
 from limbeck.run.box import Metered
-from limbeck.run.plan import Plan, expand
+from limbeck.run.plan import Plan
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks

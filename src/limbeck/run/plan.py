@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +14,10 @@ from torch import nn
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Views
-from limbeck.errors import DataError, ModelError, ObjectiveError, UserError, did_you_mean
+from limbeck.errors import ModelError, ObjectiveError, UserError, did_you_mean
 from limbeck.knowledge.wishes import Wishes
 from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
@@ -37,7 +36,7 @@ from limbeck.recipe.model import (
 )
 from limbeck.recipe.own import ask_for_trust, build_own
 from limbeck.recipe.schema import Choice
-from limbeck.recipe.sources import ADDRESSES
+from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
@@ -241,21 +240,6 @@ def open_data(section: DataSection) -> Data:
     )
 
 
-def expand(text: str) -> str:
-    """Fill in environment variables ($LIMBECK_DATA) and ~; DataError for a variable that is not set.
-
-    An address (http://...) is returned as it is: a secret in it would be written down.
-    """
-    if text.startswith(ADDRESSES):
-        return text
-    expanded = os.path.expandvars(text)
-    unset = re.search(r"\$\{?(\w+)", expanded)
-    if unset:
-        raise DataError(f"{text} names the environment variable {unset.group(1)}, which is not set.")
-    kind, colon, place = expanded.partition(":")
-    return f"{kind}:{Path(place).expanduser()}" if colon else expanded
-
-
 def resolve_controls(
     asked: Sequence[str] | None, data: Data, labels_per_class: int | None, stages: Sequence[StagePlan]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -307,11 +291,14 @@ def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, s
     weights = Path(expand(source).removeprefix("file:")) if source else None
     if weights is not None:
         check_prepared_alike(weights.parent, data)
+    brings = choice.name in LIBRARIES  # a normalisation of its own
+    if brings and isinstance(normalise, NormaliseSection):
+        raise UserError(f"normalise does not go with a model of {choice.name}, which brings its own mean and std.")
     return ModelPlan(
         build=lambda: build_choice_for(choice, data),
         architecture=None if choice.is_own else architecture,
         title=title_of(architecture),
-        normalise=normaliser(normalise, data),
+        normalise=None if brings else normaliser(normalise, data),
         weights=weights,
         fresh=source is None,
     )
