@@ -17,6 +17,7 @@ class Case:
 
 DEMO, SOFT, S1 = "demo", "digits-soft-knowledge", "s1-mnist-source-to-target"
 S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
+BEST = "mnist-mlp-best"
 S2_ALONE = (f"teacher.source=run:{{runs}}/{S2}", "controls=[]")
 S3_ALONE = (f"teacher.source=run:{{runs}}/{S3}", "controls=[]")
 SOFT_TEACHER = f"teacher.source=run:{{runs}}/{SOFT}"
@@ -47,6 +48,7 @@ CASES = (
     Case(S2, "s2-alpha-0.5", "alpha = 0.5", ("objective.entropy_penalty.weight=0.5", *S2_ALONE)),
     Case(S3, S3),
     Case(S3, "s3-lambda-0", "lambda = 0", ("objective.weight_penalty.weight=0", *S3_ALONE)),
+    Case(BEST, BEST),
     Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001", *S3_ALONE)),
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import WORTH_BF16, Arithmetic
 from limbeck.models.folded import folded
 from limbeck.models.work import multiply_adds
+from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.settings import Settings, build_optimizer
 from limbeck.train.threads import fitting_threads
 
@@ -52,6 +53,7 @@ AT_ONCE = (16, 32, 64, 128, 256, 512, 1024)
 
 def main() -> None:
     """Measure, print and write."""
+    keep_freed_memory()
     today = datetime.now(UTC).date()
     lines = [
         f"# bf16 and channels last, {today}",

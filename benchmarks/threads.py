@@ -19,6 +19,7 @@ import limbeck
 from limbeck.models import CNN, MLP
 from limbeck.models.adapt import Adapted
 from limbeck.models.work import multiply_adds
+from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.settings import Settings, build_optimizer
 from limbeck.train.threads import SMALL_STEP
 
@@ -83,6 +84,7 @@ def measure(busy: int, threads: int) -> list[tuple[str, str, str]]:
 
 def main() -> None:
     """Time every case on a quiet and on a busy machine and write the page."""
+    keep_freed_memory()
     threads, today = torch.get_num_threads(), datetime.now(UTC).date().isoformat()
     quiet, busy = measure(0, threads), measure(threads, threads)
     lines = [

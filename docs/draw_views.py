@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 
 from limbeck.data.affine import Crop, Rotate, Scale
 from limbeck.data.dataset import Data
+from limbeck.data.elastic import Elastic
 from limbeck.data.erase import Erase
 from limbeck.data.light import Brightness, Contrast
 from limbeck.data.mixup import Mixup, Partners
@@ -21,7 +22,7 @@ from limbeck.data.samples import Samples
 from limbeck.data.views import Flip, Shift, Transform, Views
 
 TRANSFORMS = (
-    Shift(4), Flip(1.0), Rotate(30), Scale(0.3), Crop(0.3, 1.3), Erase(0.4), Brightness(0.5), Contrast(0.8),
+    Shift(4), Flip(1.0), Rotate(30), Scale(0.3), Crop(0.3, 1.3), Elastic(3), Erase(0.4), Brightness(0.5), Contrast(0.8),
     Noise(0.08), Mixup(8.0),
 )  # fmt: skip
 VIEW, PICTURES = 3, 2000

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from limbeck.data.affine import Crop, Rotate, Scale
     from limbeck.data.contents import ReadOptions
     from limbeck.data.dataset import Data
+    from limbeck.data.elastic import Elastic
     from limbeck.data.erase import Erase
     from limbeck.data.light import Brightness, Contrast
     from limbeck.data.mixup import Mixup
@@ -47,6 +48,7 @@ _HOMES = {
     "limbeck.data.contents": ("ReadOptions",),
     "limbeck.data.dataset": ("Data",),
     "limbeck.data.affine": ("Crop", "Rotate", "Scale"),
+    "limbeck.data.elastic": ("Elastic",),
     "limbeck.data.erase": ("Erase",),
     "limbeck.data.light": ("Brightness", "Contrast"),
     "limbeck.data.mixup": ("Mixup",),
@@ -78,6 +80,7 @@ __all__ = [
     "Crop",
     "CrossEntropy",
     "Data",
+    "Elastic",
     "EntropyPenalty",
     "Erase",
     "Failure",

@@ -8,6 +8,7 @@ import sys
 import torch
 
 from limbeck.data.affine import Crop, Rotate, Scale
+from limbeck.data.elastic import Elastic
 from limbeck.data.erase import Erase
 from limbeck.data.light import Brightness, Contrast
 from limbeck.data.mixup import Mixup, Partners
@@ -22,10 +23,21 @@ def wobble(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 ONE_BY_ONE: list[Transform] = [
-    Shift(2), Flip(), Rotate(30), Scale(0.3), Crop(0.3, 1.5), Erase(0.4), Erase(0.4, "mean"), Brightness(0.5),
-    Contrast(0.5), Noise(0.2), PerSample(wobble),
+    Shift(2), Flip(), Rotate(30), Scale(0.3), Crop(0.3, 1.5), Elastic(), Erase(0.4), Erase(0.4, "mean"),
+    Brightness(0.5), Contrast(0.5), Noise(0.2), PerSample(wobble),
 ]  # fmt: skip
-ALL_AT_ONCE = [Shift(2), Flip(), Rotate(30), Scale(0.3), Crop(0.3, 1.5), Erase(), Brightness(), Contrast(), Noise()]
+ALL_AT_ONCE = [
+    Shift(2),
+    Flip(),
+    Rotate(30),
+    Scale(0.3),
+    Crop(0.3, 1.5),
+    Elastic(),
+    Erase(),
+    Brightness(),
+    Contrast(),
+    Noise(),
+]
 
 
 def make_samples(count: int, channels: int, height: int, width: int) -> Samples:

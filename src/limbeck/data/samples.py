@@ -118,6 +118,11 @@ class Samples:
         return Batch(inputs, chosen.index_select(0, rows), rows, view, mixed.partner, theirs, mixed.share)
 
     def _view(self, rows: Tensor, view: Tensor, views: Views | None) -> Tensor:
+        if views is None or views.kept is None or not views.kept.holds(self.inputs, view):
+            return self._make(rows, view, views)
+        return views.kept(rows, view, lambda new, number: self._make(new, number, views))
+
+    def _make(self, rows: Tensor, view: Tensor, views: Views | None) -> Tensor:
         inputs = self.inputs.index_select(0, rows.to(self.inputs.device)).to(self.device)
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().div_(255)

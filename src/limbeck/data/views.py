@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from limbeck.data.draws import random_bits, uniform
 from limbeck.data.hashing import hash64
+from limbeck.data.kept import Kept
 from limbeck.data.mixup import Mixup, Partners
 from limbeck.errors import DataError
 
@@ -107,8 +108,8 @@ class Views:
     """Numbered views of samples, made by transforms one after the other.
 
     count: how many views there are, the untouched sample among them, or "fresh" for a new one at every showing;
-    partners: whom a mixup, which comes last, may mix with. Each transform has random numbers of its own, found by its
-    class name, so adding another kind of transform leaves them as they are.
+    partners: whom a mixup, which comes last, may mix with; kept: where views that were made stay. Each transform has
+    random numbers of its own, found by its class name, so adding another kind of transform leaves them as they are.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Views:
         seed: int = 0,
         count: int | Literal["fresh"] = "fresh",
         partners: Partners | None = None,
+        kept: Kept | None = None,
     ) -> None:
         if count != "fresh" and count < 1:
             raise DataError(f'data.views must be "fresh" or a number from 1, but it is {count}.')
@@ -127,7 +129,7 @@ class Views:
         self._mixup = _mixup_of(self.transforms)
         if self._mixup is not None and partners is None:
             raise DataError("mixup needs to know whom it may mix with; give Views the partners.")
-        self.partners = partners
+        self.partners, self.kept = partners, kept
         changes = [one for one in self.transforms if isinstance(one, Transform)]
         self._changes = _joined(changes)
         self._salts = torch.tensor(list(_salts(changes, seed)), dtype=torch.int64)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 import limbeck.models
 import limbeck.objectives
 from limbeck.data.affine import Crop, Rotate, Scale
+from limbeck.data.elastic import Elastic
 from limbeck.data.erase import Erase
 from limbeck.data.light import Brightness, Contrast
 from limbeck.data.mixup import Mixup
@@ -26,7 +27,8 @@ from limbeck.train.settings import Settings
 MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__} | LIBRARIES
 TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
 TRANSFORMS = {
-    one.__name__.lower(): one for one in (Shift, Flip, Rotate, Scale, Crop, Erase, Brightness, Contrast, Noise, Mixup)
+    one.__name__.lower(): one
+    for one in (Shift, Flip, Rotate, Scale, Crop, Elastic, Erase, Brightness, Contrast, Noise, Mixup)
 }
 SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256

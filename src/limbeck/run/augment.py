@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from limbeck.data.dataset import Data
+from limbeck.data.kept import room_for
 from limbeck.data.mixup import Mixup, Partners
 from limbeck.data.per_sample import PerSample
 from limbeck.data.views import Transform, Views
@@ -34,15 +35,16 @@ def views_of(
     if not transforms:
         return None
     built = [_built(one) if isinstance(one, Choice) else one for one in transforms]
+    kept = None if count == "fresh" else room_for(data.pool.inputs, count)
     if not any(isinstance(one, Mixup) for one in built):
-        return Views(built, seed=seed, count=count)
+        return Views(built, seed=seed, count=count, kept=kept)
     if labels_per_class is not None:
         raise DataError(
             "mixup and data.labels_per_class do not go together: nearly every picture would be mixed with one whose "
             "label is hidden, which leaves the controls without labels; remove one of the two."
         )
     partners = Partners.among(data.train, data.pool.keys, data.pool.labels)
-    return Views(built, seed=seed, count=count, partners=partners)
+    return Views(built, seed=seed, count=count, partners=partners, kept=kept)
 
 
 def _built(choice: Choice) -> Transform | Mixup:
