@@ -12,9 +12,11 @@ from limbeck.errors import ModelError, ObjectiveError, UserError
 from limbeck.models.adapt import Adapted
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
+from limbeck.run.box import BlackBox
 from limbeck.run.fits import objective_of
 from limbeck.run.plan import Plan, StagePlan
 from limbeck.teachers.module import ModuleTeacher
+from limbeck.train import ranks
 from limbeck.types import Batch, Knowledge, Outputs
 
 Answer = TypeVar("Answer")
@@ -42,8 +44,8 @@ def rehearse(plan: Plan) -> None:
 
 def _teacher_says(plan: Plan, batch: Batch) -> tuple[Knowledge, frozenset[str]]:
     if plan.black_box is not None:
-        if plan.black_box.metered is not None and not any(stage.objective.needs for stage in plan.stages):
-            return Knowledge(), frozenset()
+        if plan.black_box.metered is not None:
+            return _metered_says(plan, plan.black_box, batch)
         box = plan.black_box.open(plan.data.pool, plan.data.train)
         return box(batch), box.provides
     if plan.teacher is None:
@@ -51,6 +53,17 @@ def _teacher_says(plan: Plan, batch: Batch) -> tuple[Knowledge, frozenset[str]]:
     teacher = plan.model(plan.teacher.model, plan.seeds[0]).eval()
     with torch.no_grad():
         return Knowledge(logits=_try("teacher", teacher, batch.inputs)), ModuleTeacher.provides
+
+
+def _metered_says(plan: Plan, box: BlackBox, batch: Batch) -> tuple[Knowledge, frozenset[str]]:
+    """Ask a teacher whose every question counts, if any term does; of several processes the first one alone asks."""
+    if not any(stage.objective.needs for stage in plan.stages):
+        return Knowledge(), frozenset()
+    teacher = box.open(plan.data.pool, plan.data.train)
+    if ranks.is_first():
+        teacher(batch)
+    ranks.total(torch.zeros(1))  # the others wait until its answers are stored
+    return teacher(batch), teacher.provides
 
 
 def _take_a_step(plan: Plan, stage: StagePlan, batch: Batch, knowledge: Knowledge) -> None:
