@@ -190,7 +190,7 @@ def test_a_ready_teacher_keeps_its_own_head(tmp_path: Path, vit: Path) -> None:
         ("{model: mlp, ready: true}", "ready goes with a model of a library (timm, torchvision, hf), got another"),
         (
             "{source: 'timm:test_resnet', ready: true, train: {epochs: 2}}",
-            "train does not go with a teacher",
+            "train does not go with ready: true",
         ),
         ("{source: 'tim:resnet18'}", "'timm:NAME', 'torchvision:NAME' or 'hf:DIR', got 'tim:resnet18'"),
         ("{model: timm}", "teacher.model.timm.name"),

@@ -57,7 +57,8 @@ def check_keys(kind: str, given: Mapping[str, bool]) -> None:
     """Raise ValueError for the first key that is given and does not go with a kind of source."""
     for key, there in given.items():
         if there and kind not in FITTING[key]:
-            raise ValueError(f"{key} does not go with a teacher from {kind}:")
+            other = "ready: true" if kind == "ready" else f"a teacher from {kind}:"
+            raise ValueError(f"{key} does not go with {other}")
 
 
 def expand(text: str) -> str:
