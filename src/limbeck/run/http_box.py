@@ -45,6 +45,11 @@ def http_box(
             "data.views: fresh shows the teacher another picture at every step, and every question to a teacher behind "
             "an address counts; give data.views a number."
         )
+    if views is not None and views.has_own_transforms and path is None:
+        raise UserError(
+            "Views of your own code may change unseen, so their answers are in no shared cache; give knowledge.path a "
+            "folder for them."
+        )
     address, secrets = address_of(source, asking.form), secrets_of(asking.headers)
     theirs = classes.names or (None if classes.map else data.classes)
     if theirs is None:
@@ -67,13 +72,13 @@ def http_box(
 
 def _folder_of(manifest: Manifest, path: str | None) -> Path:
     """Return the folder of the answers."""
-    return Path(path) if path is not None else _root() / STORES / manifest.key
+    return Path(path).expanduser() if path is not None else _root() / STORES / manifest.key
 
 
 def _count_of(fingerprint: str, path: str | None) -> Path:
     """Return the file that counts what a teacher is asked, whatever views it is shown."""
     if path is not None:
-        return Path(path) / COUNTS
+        return Path(path).expanduser() / COUNTS
     return _root() / STORES / COUNTS / fingerprint[:16]
 
 
