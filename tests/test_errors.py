@@ -24,6 +24,8 @@ def test_a_users_mistake_ends_with_2_and_a_failure_with_1() -> None:
         "DiskError": 1,
         "TrainingError": 1,
         "LostError": 1,
+        "TeacherError": 1,
+        "BudgetError": 1,
         "ExportError": 1,
     }
 

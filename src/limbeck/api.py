@@ -30,7 +30,8 @@ from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
 from limbeck.recipe.model import Name, TrainSection
 from limbeck.run.augment import views_of
-from limbeck.run.black_box import BlackBox, black_box_from_text
+from limbeck.run.black_box import black_box_from_text
+from limbeck.run.box import BlackBox
 from limbeck.run.device import pick_device
 from limbeck.run.fits import STUDENT
 from limbeck.run.folder import REPORT
@@ -262,7 +263,7 @@ def _black_box(
     if not isinstance(teacher, str):
         return None
     given = _normaliser(normalise, data)
-    return black_box_from_text(teacher, data, normalise=given, augmented=views is not None)
+    return black_box_from_text(teacher, data, normalise=given, views=views)
 
 
 def _teacher_plan(teacher: nn.Module | str | Path, normalise: Normalisation, data: Data) -> TeacherPlan:

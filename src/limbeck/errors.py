@@ -10,6 +10,8 @@ LimbeckError
 └── Failure            the work itself went wrong: exit code 1
     ├── DiskError      no space, no permission
     ├── LostError      another process of the same run ended
+    ├── TeacherError   a teacher behind an address does not answer
+    │   └── BudgetError    as many samples were asked about as may be
     ├── TrainingError  the loss is not finite any more
     └── ExportError    the exported file does not equal the model
 
@@ -70,6 +72,14 @@ class DiskError(Failure):
 
 class LostError(Failure):
     """Another of the processes that carry out the run together has ended."""
+
+
+class TeacherError(Failure):
+    """A teacher that is asked over a network does not answer, or not with an answer."""
+
+
+class BudgetError(TeacherError):
+    """A teacher was asked about as many samples as it may be asked about."""
 
 
 class TrainingError(Failure):

@@ -5,6 +5,7 @@ import pytest
 import limbeck.models
 import limbeck.objectives
 from limbeck.errors import UserError
+from limbeck.models.library import LIBRARIES
 from limbeck.recipe.listing import architectures, terms
 from limbeck.recipe.shipped import shipped
 
@@ -20,7 +21,8 @@ def test_every_term_is_listed_with_its_options():
 def test_every_architecture_is_listed_with_its_options():
     listed = {row["name"]: row for row in architectures()}
 
-    assert listed.keys() == {name.lower() for name in limbeck.models.__all__}
+    assert listed.keys() == {name.lower() for name in limbeck.models.__all__} | LIBRARIES.keys()
+    assert listed["timm"]["options"] == "name, size (None), pretrained (False), weights (None)"
     assert listed["linear"]["options"] == ""
     assert "hidden ((64,))" in listed["mlp"]["options"]
 

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+from pydantic_core import PydanticUndefined
 
 import limbeck.models
 import limbeck.objectives
@@ -95,7 +96,7 @@ def test_every_term_can_be_named_and_built(name):
 def test_schema_follows_the_signature(constructor):
     signature = inspect.signature(constructor.__init__).parameters
     wanted = {
-        name: parameter.default
+        name: PydanticUndefined if parameter.default is inspect.Parameter.empty else parameter.default
         for name, parameter in signature.items()
         if name not in ("self", "shape", "classes", "args", "kwargs")
     }

@@ -226,7 +226,7 @@ def test_augmentation(place: Path) -> None:
         ("source: 'labels:x', train: {epochs: 3}", "train does not go with a teacher from labels:"),
         ("model: mlp, classes: {map: {a: b}}", "classes does not go with a teacher from model:"),
         ("source: 'labels:x', input: {scale: 255}", "input does not go with a teacher from labels:"),
-        ("source: 'labls:x'", "source expects 'run:DIR', 'file:WEIGHTS.safetensors', 'onnx:FILE' or 'labels:FILE'"),
+        ("source: 'labls:x'", "source expects 'run:DIR', 'file:WEIGHTS.safetensors', 'onnx:FILE'"),
         ("source: 'onnx:x', input: {scale: 100}", "teacher.input.scale"),
     ],
 )

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 
 from limbeck.errors import ModelError
 from limbeck.models.adapt import Normalise
-from limbeck.teachers.onnx_file import Feeding, OnnxTeacher
+from limbeck.teachers.feeding import Feeding
+from limbeck.teachers.onnx_file import OnnxTeacher
 from limbeck.types import Batch
 
 GREY = torch.randint(0, 256, (7, 1, 2, 3), generator=torch.Generator().manual_seed(0)) / 255

@@ -109,16 +109,17 @@ def fill(
         for rows in missing_chunks(labeller, store, view, share):
             waiting.append((labeller.names(rows, view), labeller.ask(rows, view)))
             if sum(len(names) for names, _ in waiting) >= SHARD_ROWS or time.monotonic() - since > SHARD_SECONDS:
-                _write(store, waiting, ledger)
+                write_waiting(store, waiting, ledger)
                 since = time.monotonic()
             if heard is not None:
                 heard(len(rows))
     finally:
-        _write(store, waiting, ledger)
+        write_waiting(store, waiting, ledger)
     store.refresh()
 
 
-def _write(store: Store, waiting: list[tuple[Tensor, Columns]], ledger: Ledger) -> None:
+def write_waiting(store: Store, waiting: list[tuple[Tensor, Columns]], ledger: Ledger) -> None:
+    """Write answers that wait (names int64 [n] and columns) as one file, if there are any, and empty the list."""
     if not waiting:
         return
     names, columns = torch.cat([one for one, _ in waiting]), concatenated([one for _, one in waiting])

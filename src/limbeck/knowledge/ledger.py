@@ -18,7 +18,8 @@ class Ledger:
     """path: of the JSON file, None to keep it in memory; mode and sentence: what the advisor chose, None before.
 
     forwards: samples asked about, by the file of answers, or by teacher and view where there is no file; spot_checks:
-    samples asked about again to check what was stored; seconds: spent on both.
+    samples asked about again to check what was stored; seconds: spent on both; before: samples and requests that a
+    metered teacher had been sent when the run began, None for other teachers.
     """
 
     path: Path | None = None
@@ -27,6 +28,7 @@ class Ledger:
     forwards: dict[str, int] = field(default_factory=dict)
     spot_checks: int = 0
     seconds: float = 0.0
+    before: tuple[int, int] | None = None
 
     @property
     def asked(self) -> int:
@@ -51,6 +53,7 @@ def open_ledger(path: Path) -> Ledger:
         return Ledger(path)
     found = json.loads(path.read_text(encoding="utf-8"))
     ledger = Ledger(path, **found)
+    ledger.before = None if ledger.before is None else (ledger.before[0], ledger.before[1])
     ledger.forwards = {
         name: count
         for name, count in ledger.forwards.items()

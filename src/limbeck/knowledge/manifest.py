@@ -11,7 +11,7 @@ from typing import Any
 
 from limbeck.data.views import Views
 from limbeck.errors import FolderError
-from limbeck.knowledge.form import Dense, Form, Top
+from limbeck.knowledge.form import Dense, Form, Named, Top
 from limbeck.teachers.base import Teacher
 
 MANIFEST = "manifest.json"
@@ -19,7 +19,7 @@ VERSION = 1
 CALLED = {
     "version": "the version of the format",
     "teacher": "the teacher (its weights, normalisation or classes)",
-    "says": "what the teacher says (logits or probabilities)",
+    "says": "what the teacher says (logits, probabilities or labels)",
     "classes": "the number of classes",
     "augment": "data.augment",
     "seed": "the seed of the views",
@@ -33,8 +33,8 @@ CALLED = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """teacher: its fingerprint; says: "logits" or "probs"; augment: the transforms in words; seed: of the views, None
-    without any; precision, device: of the teacher's arithmetic; title: of the teacher, for people.
+    """teacher: its fingerprint; says: "logits", "probs" or "labels"; augment: the transforms in words; seed: of the
+    views, None without any; precision, device: of the teacher's arithmetic; title: of the teacher, for people.
     """
 
     teacher: str
@@ -75,7 +75,7 @@ def manifest_for(teacher: Teacher, views: Views | None, device: str, form: Form,
     """Return the manifest of a teacher's answers; device: its kind, such as "cpu"."""
     return Manifest(
         teacher.fingerprint,
-        "logits" if "logits" in teacher.provides else "probs",
+        next(one for one in ("logits", "probs", "labels") if one in teacher.provides),
         teacher.classes,
         tuple(str(one) for one in views.transforms) if views else (),
         views.seed if views else None,
@@ -101,6 +101,8 @@ def form_of(found: Mapping[str, Any]) -> Form:
     """Return the form that a manifest names."""
     if found["layout"] == "dense":
         return Dense(int(found["classes"]))
+    if found["layout"] == "labels":
+        return Named()
     return Top(int(found["top_k"]), tuple(float(one) for one in found["temperatures"]))
 
 

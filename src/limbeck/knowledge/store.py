@@ -21,6 +21,7 @@ from limbeck.knowledge.form import Columns, Form, Records
 from limbeck.knowledge.manifest import MANIFEST, Manifest, form_of, read_manifest, refuse_other
 from limbeck.knowledge.shards import Shard, name_of, shards_in, sweep_up, write_once, write_shard
 
+STORES = "knowledge"  # the folder of all stores in the cache
 CHECKED_BYTES = 2**30  # a store up to this size is read in full when it is opened
 
 

@@ -19,6 +19,7 @@ from limbeck.preflight.layers import check_layers
 from limbeck.preflight.learning import judge, trials
 from limbeck.preflight.models import build, check_capacity, check_weights, not_finite
 from limbeck.preflight.normalisation import check_normalisation
+from limbeck.preflight.questions import count_questions
 from limbeck.preflight.subject import Subject
 from limbeck.run.plan import Plan
 
@@ -33,7 +34,7 @@ OF_DATA: tuple[Check, ...] = (
     check_near_duplicates,
     check_labels,
 )
-OF_MODELS: tuple[Check, ...] = (check_weights, check_capacity, check_objective)
+OF_MODELS: tuple[Check, ...] = (check_weights, check_capacity, check_objective, count_questions)
 OF_A_FINISHED_TEACHER: tuple[Check, ...] = (
     check_accuracy,
     check_class_order,

@@ -14,6 +14,7 @@ from limbeck.errors import UserError
 from limbeck.models.adapt import Adapted
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
+from limbeck.preflight.questions import StandIn
 from limbeck.preflight.subject import Subject
 from limbeck.run.plan import StagePlan
 from limbeck.teachers.base import Teacher
@@ -50,7 +51,9 @@ class Rehearsal:
         if taught and subject.teacher is not None:
             self.teacher = ModuleTeacher(copy.deepcopy(subject.teacher).to(subject.device))
         elif taught and subject.plan.black_box is not None:
-            self.teacher = subject.plan.black_box.open(lesson.samples, subject.plan.data.train)
+            box = subject.plan.black_box
+            teacher = box.open(lesson.samples, subject.plan.data.train)
+            self.teacher = teacher if box.metered is None else StandIn(teacher)
         self.objective.check(self.teacher.provides if self.teacher else frozenset())
         self._order = Order(lesson.rows, subject.plan.seeds[0])
         with sentences_for("student"), torch.no_grad():

@@ -32,7 +32,7 @@ def _options(constructor: Any) -> str:
         return ""
     parameters = inspect.signature(constructor.__init__).parameters.values()
     return ", ".join(
-        f"{parameter.name} ({parameter.default})"
+        parameter.name if parameter.default is inspect.Parameter.empty else f"{parameter.name} ({parameter.default})"
         for parameter in parameters
         if parameter.name not in SHAPE_ARGUMENTS
         and parameter.kind is not inspect.Parameter.VAR_POSITIONAL

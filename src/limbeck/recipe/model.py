@@ -17,18 +17,20 @@ from limbeck.data.mixup import Mixup
 from limbeck.data.noise import Noise
 from limbeck.data.views import Flip, Shift
 from limbeck.knowledge.wishes import Wishes
+from limbeck.models.library import LIBRARIES
 from limbeck.objectives.base import snake_case
 from limbeck.recipe.schedule import ScheduleSection
 from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
+from limbeck.recipe.sources import BLACK_BOXES, check_keys, kind_of, named_model
+from limbeck.teachers.asking import Asking
 from limbeck.train.settings import Settings
 
-MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__}
+MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__} | LIBRARIES
 TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
 TRANSFORMS = {
     one.__name__.lower(): one
     for one in (Shift, Flip, Rotate, Scale, Crop, Elastic, Erase, Brightness, Contrast, Noise, Mixup)
 }
-BLACK_BOXES = ("onnx:", "labels:")
 SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
 CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
@@ -40,6 +42,7 @@ TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIG
 TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()), own=True)
 TrainSection: Any = section_of(Settings, name="Train")
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
+HttpSection: Any = section_of(Asking, name="Http")
 
 ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -154,7 +157,7 @@ class ClassesSection(Strict):
 
 
 class InputSection(Strict):
-    """How an ONNX teacher is fed.
+    """How a teacher that only answers is fed.
 
     scale: the value of a white pixel, on which `normalise` then works; size: pixels of a side, or [height, width], to
     which pictures are resized; layout: order of the graph's axes, read off the graph unless given. A graph that takes
@@ -170,15 +173,18 @@ class TeacherSection(Strict):
     """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`).
 
     model: its architecture, for a teacher that is trained here or whose weights come from `file:`.
-    source: `run:DIR` (the teacher of an earlier run), `file:WEIGHTS.safetensors`, `onnx:FILE`, or `labels:FILE` (a file
-    of its answers).
+    source: `run:DIR` (the teacher of an earlier run), `file:WEIGHTS.safetensors`, `onnx:FILE`, `labels:FILE` (a file of
+    its answers), `sklearn:FILE.skops`, `keras:FILE.keras`, a model of a library
+    (`timm:NAME`, `torchvision:NAME`, `hf:DIR`), or `http://...` (a server that answers).
     classes: the classes of the teacher, where they are not those of the data.
-    input: how an ONNX teacher is fed.
+    input: how a teacher that only answers is fed.
+    http: how a teacher behind an address is asked.
     normalise: what its pictures go through first; `data` is mean and deviation of the training samples, `none` is
-    nothing at all, and the default for `onnx:` and `labels:`.
+    nothing at all, and the default for teachers that only answer.
     labels: `all` the labels there are, or the `same` as the student's, which trains a teacher for each seed where
     `labels_per_class` is set.
     per_seed: whether each seed trains a teacher of its own.
+    ready: whether a model of a library answers as it is, with its own head; it is trained here unless this is true.
     train: how it is trained.
     """
 
@@ -186,38 +192,37 @@ class TeacherSection(Strict):
     source: str | None = None
     classes: ClassesSection | None = None
     input: InputSection | None = None
+    http: HttpSection | None = None
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     labels: Literal["all", "same"] = "all"
     per_seed: bool = False
+    ready: bool = False
     train: TeacherTrainSection = TeacherTrainSection()
 
     @model_validator(mode="after")
     def _has_an_origin(self) -> TeacherSection:
         if self.source is None and self.model is None:
             raise ValueError("expected model (to train it here) or source ('run:DIR' or 'file:WEIGHTS'), got neither")
-        if self.source is not None and not self.source.startswith(("run:", "file:", *BLACK_BOXES)):
-            raise ValueError(
-                f"source expects 'run:DIR', 'file:WEIGHTS.safetensors', 'onnx:FILE' or 'labels:FILE', "
-                f"got {self.source!r}"
-            )
+        kind_of(self.source)
         if (self.source or "").startswith("file:") and self.model is None:
             raise ValueError("source 'file:' also expects model, the architecture that the weights belong to")
         return self
 
     @model_validator(mode="after")
     def _keys_that_fit(self) -> TeacherSection:
-        kind = (self.source or "model:").partition(":")[0]
-        answers_only = kind in ("onnx", "labels")
-        unfit = {
-            "model": self.model is not None and answers_only,
-            "train": self.train != TeacherTrainSection() and answers_only,
-            "labels": self.labels == "same" and answers_only,
-            "per_seed": self.per_seed and answers_only,
-            "classes": self.classes is not None and kind not in ("onnx", "labels", "run"),
-            "input": self.input is not None and kind != "onnx",
+        given = {
+            "model": self.model is not None,
+            "train": self.train != TeacherTrainSection(),
+            "labels": self.labels == "same",
+            "per_seed": self.per_seed,
+            "classes": self.classes is not None,
+            "input": self.input is not None,
+            "http": self.http is not None,
+            "ready": self.ready,
         }
-        for key in (key for key, there in unfit.items() if there):
-            raise ValueError(f"{key} does not go with a teacher from {kind}:")
+        check_keys("ready" if self.ready else kind_of(self.source), given)
+        if self.ready and (self.model is None or self.model.name not in LIBRARIES):
+            raise ValueError(f"ready goes with a model of a library ({', '.join(LIBRARIES)}), got another one")
         return self
 
     @model_validator(mode="before")
@@ -226,14 +231,15 @@ class TeacherSection(Strict):
         """The data's own statistics are those of a model that was trained on it; a file says its own or has none."""
         if isinstance(given, dict) and str(given.get("source")).startswith(BLACK_BOXES):
             return {"normalise": "none", **given}
-        return given
+        return named_model(given)
 
 
 class StudentSection(Strict):
     """Who learns.
 
     model: its architecture.
-    source: weights to start from, `file:WEIGHTS.safetensors`.
+    source: weights to start from, `file:WEIGHTS.safetensors`, or a model of a library, `timm:NAME`,
+    `torchvision:NAME` or `hf:DIR`.
     normalise: what its pictures go through first, in training and in the exported file.
     train: how it and its controls are trained.
     """
@@ -242,6 +248,11 @@ class StudentSection(Strict):
     source: str | None = None
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     train: TrainSection = TrainSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_a_model(cls, given: Any) -> Any:
+        return named_model(given)
 
     @model_validator(mode="after")
     def _known_source(self) -> StudentSection:

@@ -106,6 +106,7 @@ def cost_facts(report: Mapping[str, Any]) -> list[Fact]:
     return _known([
         ("Samples shown to the teacher", numbers.count(cost["teacher_forwards"])),
         ("Spot checks of the teacher", numbers.count(cost["teacher_spot_checks"])),
+        ("Sent to the teacher's server", _queries(cost.get("teacher_queries"))),
         ("How they were kept", _text(cost.get("knowledge"))),
         ("Fits of controls taken from the cache", numbers.count(cost.get("controls_from_cache") or None)),
         ("Peak memory", f"{numbers.count(memory)} MiB" if numbers.known(memory) else numbers.MISSING),
@@ -173,6 +174,15 @@ def _classes(classes: list[str] | None) -> str:
     rest = len(classes) - _MOST_NAMED
     named = ", ".join(classes[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
     return f"{len(classes)}: {named}"
+
+
+def _queries(counted: Mapping[str, int | None] | None) -> str:
+    """Say what a teacher whose every question counts was sent; MISSING for other teachers."""
+    if counted is None:
+        return numbers.MISSING
+    mine = f"{numbers.count(counted['samples'])} samples in {numbers.count(counted['requests'])} requests"
+    limit = f" of {numbers.count(counted['budget'])}" if counted["budget"] is not None else ""
+    return f"{mine}, retries included; {numbers.count(counted['ever'])}{limit} in all runs"
 
 
 def _text(value: object) -> str:

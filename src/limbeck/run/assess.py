@@ -17,7 +17,7 @@ from limbeck.evaluate import cost, metrics
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, Floats, ask, metrics_of, verdict_json
-from limbeck.run.black_box import BlackBox
+from limbeck.run.box import BlackBox
 from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed, validation_accuracy
 from limbeck.run.listen import describe_black_box, listen

@@ -1,91 +1,86 @@
-"""Teachers known by their answers alone: a file of them, an ONNX graph, or a run whose classes are other ones."""
+"""Teachers known by their answers alone: a file of them, a graph, an address, a run whose classes are other ones."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
+from limbeck.data.views import Views
 from limbeck.errors import DataError, FolderError, UserError
 from limbeck.evaluate import cost
 from limbeck.export.manifest import MANIFEST, check_file, read_manifest
-from limbeck.models.adapt import Normalise
+from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import read_card
-from limbeck.recipe.model import BLACK_BOXES, ClassesSection, InputSection, NormaliseSection, TeacherSection
+from limbeck.recipe.model import ClassesSection, InputSection, NormaliseSection, TeacherSection
+from limbeck.recipe.sources import BLACK_BOXES
+from limbeck.run.box import BlackBox, Cost, notes_on, through
+from limbeck.run.http_box import http_box
 from limbeck.run.reload import check_prepared_alike, load_model
 from limbeck.teachers.answers import read_answers
+from limbeck.teachers.asking import Asking
 from limbeck.teachers.base import Teacher
-from limbeck.teachers.classes import ClassMap, map_classes, unknown_classes
-from limbeck.teachers.mapped import MappedTeacher
+from limbeck.teachers.classes import map_classes
+from limbeck.teachers.feeding import Feeding
+from limbeck.teachers.keras_file import KerasTeacher
 from limbeck.teachers.module import ModuleTeacher
-from limbeck.teachers.onnx_file import Feeding, OnnxTeacher
+from limbeck.teachers.onnx_file import OnnxTeacher, time_one
 from limbeck.teachers.seen import check_unseen, count_seen
+from limbeck.teachers.sklearn_file import SklearnTeacher
 from limbeck.teachers.stored import StoredTeacher
+from limbeck.types import Batch
 
 TRIED = 32  # samples that a graph is tried out on
+FILES = {"sklearn": SklearnTeacher, "keras": KerasTeacher}
 
 
-class Cost(TypedDict):
-    """What a use costs: parameters and multiply-adds, None if unknown; bytes; milliseconds by number of threads."""
+def black_box_of(
+    section: TeacherSection, source: str, data: Data, *, views: Views | None, path: str | None
+) -> BlackBox | None:
+    """Return the black box that a recipe's teacher is, None for one that is a model.
 
-    parameters: int | None
-    bytes: int
-    macs: int | None
-    latency_ms: list[dict[str, float]]
-
-
-@dataclass(frozen=True, eq=False)
-class BlackBox:
-    """A teacher that only answers.
-
-    title: what it is; open: gives the teacher for samples and the rows of them (int64) that it will be asked about;
-    stored: whether its answers were given before, for untouched samples alone; notes: for the report; cost: gives size
-    and latency for one sample [1, ...], None where nothing is known of them; labels_seen: how many it was trained and
-    validated on, None when nobody noted it.
-    """
-
-    title: str
-    open: Callable[[Samples, Tensor], Teacher]
-    stored: bool
-    notes: tuple[str, ...] = ()
-    cost: Callable[[Tensor], Cost] | None = None
-    labels_seen: int | None = None
-
-
-def black_box_of(section: TeacherSection, source: str, data: Data, *, augmented: bool) -> BlackBox | None:
-    """Return the black box that a recipe's teacher is, None for one that is a model; source: with variables filled in.
-
-    Raises the UserError of whatever does not fit.
+    source: with variables filled in; path: of the knowledge store, where the recipe names one. Raises the UserError of
+    whatever does not fit.
     """
     kind, _, place = source.partition(":")
-    path, classes = Path(place), section.classes or ClassesSection()
+    file, classes = Path(place), section.classes or ClassesSection()
     if kind == "labels":
-        return _file_of_answers(path, classes, data, augmented)
+        return _file_of_answers(file, classes, data, views)
     if kind == "onnx":
-        return _graph(path, classes, _feeding(section), data)
-    return _run(path, classes, data) if section.classes is not None else None
+        return _graph(file, classes, _feeding(section), data)
+    if kind in FILES:
+        return _library_file(kind, file, classes, _feeding(section), data)
+    if kind in ("http", "https"):
+        asking = Asking(**dict(section.http)) if section.http is not None else Asking()
+        return http_box(source, asking, classes, _feeding(section), data, views=views, path=path)
+    if section.ready:
+        return _ready(section, classes, data)
+    return _run(file, classes, data) if section.classes is not None else None
 
 
-def black_box_from_text(text: str, data: Data, *, normalise: Normalise | None, augmented: bool) -> BlackBox | None:
+def black_box_from_text(text: str, data: Data, *, normalise: Normalise | None, views: Views | None) -> BlackBox | None:
     """Return the black box of a text such as "onnx:FILE", with every other key left out; None for another text."""
     kind, _, place = text.partition(":")
-    path, classes = Path(place).expanduser(), ClassesSection()
+    path, classes, feeding = Path(place).expanduser(), ClassesSection(), Feeding(normalise=normalise)
     if not text.startswith(BLACK_BOXES):
         return None
     if kind == "labels":
-        return _file_of_answers(path, classes, data, augmented)
-    return _graph(path, classes, Feeding(normalise=normalise), data)
+        return _file_of_answers(path, classes, data, views)
+    if kind == "onnx":
+        return _graph(path, classes, feeding, data)
+    if kind in FILES:
+        return _library_file(kind, path, classes, feeding, data)
+    return http_box(text, Asking(), classes, feeding, data, views=views, path=None)
 
 
-def _file_of_answers(path: Path, classes: ClassesSection, data: Data, augmented: bool) -> BlackBox:
-    if augmented:
+def _file_of_answers(path: Path, classes: ClassesSection, data: Data, views: Views | None) -> BlackBox:
+    if views is not None:
         raise UserError(
             f"The teacher's answers in {path} are for the samples as they are, but data.augment shows the student "
             f"changed ones; remove data.augment, or take a teacher that can be asked, such as onnx:."
@@ -95,9 +90,9 @@ def _file_of_answers(path: Path, classes: ClassesSection, data: Data, augmented:
     mapped = map_classes(theirs, data.classes, count=answers.count, given=classes.map, who=str(path))
 
     def open_for(samples: Samples, rows: Tensor) -> Teacher:
-        return _through(StoredTeacher(answers, samples, rows, str(path)), mapped)
+        return through(StoredTeacher(answers, samples, rows, str(path)), mapped)
 
-    return BlackBox(f"{path.name} ({answers.says})", open_for, True, _notes(mapped, data))
+    return BlackBox(f"{path.name} ({answers.says})", open_for, True, notes_on(mapped, data))
 
 
 def _graph(path: Path, classes: ClassesSection, feeding: Feeding, data: Data) -> BlackBox:
@@ -107,13 +102,36 @@ def _graph(path: Path, classes: ClassesSection, feeding: Feeding, data: Data) ->
     mapped = map_classes(names, data.classes, count=graph.classes, given=classes.map, who=str(path))
 
     def open_for(samples: Samples, rows: Tensor) -> Teacher:
-        return _through(graph, mapped)
+        return through(graph, mapped)
 
     def cost_of(one: Tensor) -> Cost:
         size = path.stat().st_size
         return {"parameters": None, "bytes": size, "macs": None, "latency_ms": graph.latency(one)}
 
-    return BlackBox(path.name, open_for, False, _notes(mapped, data), cost_of)
+    return BlackBox(path.name, open_for, False, notes_on(mapped, data), cost_of)
+
+
+def _library_file(kind: str, path: Path, classes: ClassesSection, feeding: Feeding, data: Data) -> BlackBox:
+    sample = data.pool.batch(data.train[:TRIED]).inputs
+    teacher = FILES[kind](path, sample, feeding)
+    names = classes.names or (_own_names(teacher.names, data) if isinstance(teacher, SklearnTeacher) else None)
+    mapped = map_classes(names, data.classes, count=teacher.classes, given=classes.map, who=str(path))
+    parameters = teacher.parameters if isinstance(teacher, KerasTeacher) else None
+
+    def open_for(samples: Samples, rows: Tensor) -> Teacher:
+        return through(teacher, mapped)
+
+    def cost_of(one: Tensor) -> Cost:
+        times = time_one(lambda: teacher(Batch(one)), torch.get_num_threads())
+        return {"parameters": parameters, "bytes": path.stat().st_size, "macs": None, "latency_ms": [times]}
+
+    return BlackBox(path.name, open_for, False, notes_on(mapped, data), cost_of)
+
+
+def _own_names(names: tuple[str, ...], data: Data) -> tuple[str, ...] | None:
+    """Return what a classifier calls its classes, None where it only numbered those of the data."""
+    numbered = names == tuple(str(number) for number in range(len(data.classes)))
+    return None if numbered and set(names) != set(data.classes) else names
 
 
 def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
@@ -129,14 +147,37 @@ def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
     mapped = map_classes(names, data.classes, count=model.classes, given=classes.map, who=str(folder))
 
     def open_for(samples: Samples, rows: Tensor) -> Teacher:
-        return _through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
+        return through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
 
+    return BlackBox(card["title"], open_for, False, notes_on(mapped, data), _cost_of(model), count_seen(folder))
+
+
+def _cost_of(model: Adapted) -> Callable[[Tensor], Cost]:
     def cost_of(one: Tensor) -> Cost:
         local = copy.deepcopy(model).cpu()
         found, times = cost.size(local, one), cost.latency(local, one, sorted({1, torch.get_num_threads()}))
         return {"parameters": found.parameters, "bytes": found.bytes, "macs": found.macs, "latency_ms": times}
 
-    return BlackBox(card["title"], open_for, False, _notes(mapped, data), cost_of, count_seen(folder))
+    return cost_of
+
+
+def _ready(section: TeacherSection, classes: ClassesSection, data: Data) -> BlackBox:
+    """Return a model of a library that answers with its own head."""
+    assert section.model is not None  # the recipe has checked it
+    (name, options), *_ = section.model.model_dump(mode="json").items()
+    if not (options["pretrained"] or options.get("weights") or name == "hf"):
+        raise UserError(f"teacher.ready: {name}:{options['name']} knows nothing yet; give pretrained: true or weights.")
+    net = LIBRARIES[name](data.shape, len(classes.names) if classes.names else None, **options)
+    names = classes.names or net.own_names
+    with torch.no_grad():
+        count = net.eval()(data.pool.batch(data.train[:1]).inputs).shape[1]
+    model = Adapted(net, classes=count)
+    mapped = map_classes(names, data.classes, count=model.classes, given=classes.map, who=f"{name}:{options['name']}")
+
+    def open_for(samples: Samples, rows: Tensor) -> Teacher:
+        return through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
+
+    return BlackBox(f"{name}:{options['name']}", open_for, False, notes_on(mapped, data), _cost_of(model))
 
 
 def _names_in_bundle(path: Path) -> Sequence[str] | None:
@@ -159,20 +200,8 @@ def _feeding(section: TeacherSection) -> Feeding:
     normalise = section.normalise
     if normalise == "data":
         raise UserError(
-            "teacher.normalise expects none, or the mean and std that the ONNX file was trained with; the statistics "
-            "of this data are those of another model."
+            "teacher.normalise expects none, or the mean and std that the teacher was trained with; the statistics of "
+            "this data are those of another model."
         )
     found = Normalise(normalise.mean, normalise.std) if isinstance(normalise, NormaliseSection) else None
     return Feeding(given.layout, given.scale, size, found)
-
-
-def _through(teacher: Teacher, classes: ClassMap) -> Teacher:
-    return teacher if classes.trivial else MappedTeacher(teacher, classes)
-
-
-def _notes(classes: ClassMap, data: Data) -> tuple[str, ...]:
-    unknown = unknown_classes(classes, data.classes)
-    if not unknown:
-        return ()
-    told = f"{', '.join(unknown)}; such a class gets the probability 0 from it"
-    return (f"The teacher knows nothing that stands for {told}.",)

@@ -22,9 +22,10 @@ from limbeck.export.manifest import GRAPH, INT8, check_file, find_bundle, read_m
 from limbeck.export.run_onnx import Session
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
+from limbeck.recipe.sources import expand
 from limbeck.run.answers import Answers, metrics_of
 from limbeck.run.folder import RECIPE, is_python_run, is_run, refuse_changed
-from limbeck.run.plan import expand, open_data
+from limbeck.run.plan import open_data
 from limbeck.run.reload import load_model, preprocessing_of
 from limbeck.run.result import read_report
 from limbeck.run.ship import answers_of_file

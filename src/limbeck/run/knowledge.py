@@ -20,15 +20,16 @@ from limbeck.knowledge.ledger import Ledger
 from limbeck.knowledge.manifest import MANIFEST, Manifest, manifest_for
 from limbeck.knowledge.recall import LIMIT_BYTES, Recalled
 from limbeck.knowledge.spot import spot_check
-from limbeck.knowledge.store import Store, open_store
+from limbeck.knowledge.store import STORES, Store, open_store
 from limbeck.objectives.objective import Objective
-from limbeck.run.plan import Plan, expand
+from limbeck.recipe.sources import expand
+from limbeck.run.box import Metered
+from limbeck.run.plan import Plan
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
 
 LEDGER = "knowledge.json"
-STORES = "knowledge"
 TEACHER_LABELS = "teacher_labels"
 TIMED_ROWS = 128
 
@@ -72,6 +73,8 @@ def hear(
     share the memory. Raises FolderError where a store's answers are not the teacher's.
     """
     demand = demand_of(plan)
+    if plan.black_box is not None and plan.black_box.metered is not None:
+        ask_ahead(plan, plan.black_box.metered, demand, pool, ledger, watcher)
     if teacher.recalls or not teacher.provides & {"logits", "probs"} or not demand.live:
         return teacher
     if asking := compares_features(plan):
@@ -86,6 +89,33 @@ def hear(
     ledger.seconds += time.monotonic() - started
     ledger.save()
     return heard
+
+
+def ask_ahead(plan: Plan, metered: Metered, demand: Demand, pool: Samples, ledger: Ledger, watcher: Watcher) -> None:
+    """Ask a teacher whose every question counts about all that the fits will show, as far as it is not known.
+
+    Several processes ask about a share each, and wait for one another.
+    """
+    if ledger.before is None:
+        ledger.before = (metered.before.samples, metered.before.requests)
+        ledger.save()
+    if not demand.live:
+        return
+    started, views, rows = time.monotonic(), demand.views or (0,), plan.data.train
+    certain = views if demand.known else views[:1]
+    kept = metered.kept(pool)
+    missing = kept.missing(rows, certain)
+    if ledger.mode is None:
+        wanted = len(certain) * len(rows)
+        told = f"stored, since every question counts; {wanted - missing:,} of {wanted:,} were known"
+        ledger.mode, ledger.sentence = "stored", f"The teacher's answers: {told}."
+    if missing and ranks.is_first():
+        watcher.say(f"Asking {metered.address} about {missing:,} views of samples")
+    share = Share(ranks.rank(), ranks.world())
+    kept.prepare(rows, certain, ledger, share=share, heard=lambda count: watcher.answered(count, missing))
+    ranks.total(torch.zeros(1))  # the others have written their share
+    ledger.seconds += time.monotonic() - started
+    ledger.save()
 
 
 def _choose(desk: _Desk, tables: int, ledger: Ledger, watcher: Watcher) -> None:
@@ -113,6 +143,13 @@ def check_wishes(plan: Plan) -> None:
             f"knowledge.mode {wishes.mode} keeps logits alone, but {asking} compares the teacher's features, which are "
             f"heard live; leave the mode out."
         )
+    if plan.black_box is not None and plan.black_box.metered is not None:
+        if wishes.mode in ("live", "memory"):
+            raise UserError(
+                f"knowledge.mode {wishes.mode} would ask again what was answered, but every question to this teacher "
+                f"counts; leave it out, or say stored."
+            )
+        return
     if wishes.path is not None and plan.teacher is not None and plan.teacher.per_seed and len(plan.seeds) > 1:
         raise UserError(
             f"knowledge.path names one folder, but {len(plan.seeds)} teachers are trained (teacher.per_seed); "

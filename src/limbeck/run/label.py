@@ -17,10 +17,11 @@ from limbeck.files import cache_folder, reporting_disk_errors
 from limbeck.knowledge.label import Heard, Labeller, Share, count_missing, fill
 from limbeck.knowledge.ledger import Ledger
 from limbeck.knowledge.spot import spot_check
-from limbeck.knowledge.store import Store, open_store
+from limbeck.knowledge.store import STORES, Store, open_store
 from limbeck.knowledge.verify import Verified, verify_against
+from limbeck.run.box import Metered
 from limbeck.run.fits import open_workshop
-from limbeck.run.knowledge import STORES, check_wishes, compares_features, manifest_of, place_of
+from limbeck.run.knowledge import check_wishes, compares_features, manifest_of, place_of
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.together import divide
@@ -50,6 +51,8 @@ def label(plan: Plan, device: torch.device, watcher: Watcher) -> list[Labelled]:
     Several processes train the teacher together and share its answers; forwards and spot checks are those of all.
     Raises UserError where there is nothing to ask about, or no place.
     """
+    if plan.black_box is not None and plan.black_box.metered is not None:
+        return [_label_metered(plan, plan.black_box.metered, device, watcher)]
     found = []
     for store, labeller, views in _opened(plan, device, watcher):
         checked = spot_check(store, labeller, views) if len(store) else 0
@@ -65,8 +68,30 @@ def label(plan: Plan, device: torch.device, watcher: Watcher) -> list[Labelled]:
     return found
 
 
+def _label_metered(plan: Plan, metered: Metered, device: torch.device, watcher: Watcher) -> Labelled:
+    """Ask a teacher whose every question counts about the training samples, as a run would."""
+    ranks.join(device)
+    plan = divide(plan)
+    check_wishes(plan)
+    rehearse(plan)
+    pool = plan.data.pool.to(device)
+    kept, views = metered.kept(pool), _views(plan)
+    asked, missing = kept.asked, kept.missing(plan.data.train, views)
+    share = Share(ranks.rank(), ranks.world())
+    kept.prepare(plan.data.train, views, Ledger(), share=share, heard=_telling(watcher, missing))
+    forwards = int(ranks.total(torch.tensor([kept.asked - asked])))
+    store = kept.drawer.store
+    store.refresh()
+    return Labelled(str(store.folder), len(store), forwards, 0, store.bytes)
+
+
 def verify_with(plan: Plan, device: torch.device, watcher: Watcher) -> dict[str, Verified]:
     """Compare every stored answer of a plan's teachers with what they say now; by folder."""
+    if plan.black_box is not None and plan.black_box.metered is not None:
+        raise UserError(
+            "Every question to this teacher counts, so no answer is asked for again; limbeck knowledge verify without "
+            "--recipe checks the files."
+        )
     found = {}
     for store, labeller, views in _opened(plan, device, watcher):
         heard = _telling(watcher, len(views) * len(labeller.samples))

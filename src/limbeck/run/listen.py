@@ -13,9 +13,10 @@ from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
+from limbeck.errors import BudgetError
 from limbeck.evaluate.calibration import softmax
 from limbeck.run.answers import Answers, metrics_of
-from limbeck.run.black_box import BlackBox
+from limbeck.run.box import BlackBox
 from limbeck.run.plan import Plan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.mapped import MappedTeacher
@@ -32,6 +33,8 @@ def listen(box: BlackBox, data: Data, seed: int) -> tuple[Answers | None, tuple[
     """
     notes = _dropped(box, data)
     rows = torch.arange(len(data.test))
+    if (reason := _unasked(box, data, rows)) is not None:
+        return None, (*notes, f"Nothing is known of the teacher's own quality: {reason}")
     try:
         said = torch.cat([_scores(box.open(data.test, rows), data.test, part) for part in torch.split(rows, CHUNK)])
     except Unanswered as error:
@@ -67,6 +70,19 @@ def describe_black_box(plan: Plan, answers: Answers, sample: Tensor) -> dict[str
     }
 
 
+def _unasked(box: BlackBox, data: Data, rows: Tensor) -> str | None:
+    """Return why a teacher whose every question counts is not asked about the test samples; None where it is."""
+    if box.metered is None:
+        return None
+    if not box.metered.test:
+        return "teacher.http.test is false, so it was not asked about the test samples."
+    try:
+        box.metered.kept(data.test).check_budget(rows, (0,))
+    except BudgetError as error:
+        return str(error)
+    return None
+
+
 def _scores(teacher: Teacher, samples: Samples, rows: Tensor) -> Tensor:
     """Return scores [n, C] or labels [n] of rows, on the CPU."""
     said = teacher(samples.batch(rows))
@@ -81,6 +97,8 @@ def _dropped(box: BlackBox, data: Data) -> tuple[str, ...]:
     if not isinstance(teacher, MappedTeacher) or len(teacher.map.kept) == teacher.map.count:
         return ()
     rows = data.train[:: -(-len(data.train) // ASKED)]
+    if box.metered is not None and box.metered.kept(data.pool).missing(rows, (0,)):
+        return ()
     share = float(torch.cat([teacher.dropped(data.pool.batch(part)).cpu() for part in torch.split(rows, CHUNK)]).mean())
     return (
         f"{share:.1%} of the teacher's answers on the transfer set ({len(rows):,} samples asked) lie on classes that "

@@ -13,7 +13,6 @@ import torch
 from limbeck.errors import Failure
 from limbeck.export.trace import trace_graph
 from limbeck.files import write_bytes, write_text
-from limbeck.knowledge.ledger import Ledger
 from limbeck.models.weights import CARD, WEIGHTS
 from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
@@ -47,6 +46,7 @@ from limbeck.run.sweep import (
 from limbeck.run.together import divide
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
+from limbeck.teachers.meter import Spent
 from limbeck.train import ranks
 
 
@@ -70,8 +70,8 @@ def run(
     ranks.join(device)
     plan = divide(plan)
     watcher = watcher if watcher is not None and ranks.is_first() else Silent()
-    compared = [line for variant in points_of(plan) for line in rehearse(variant.plan)]
     check_wishes(plan)
+    compared = [line for variant in points_of(plan) for line in rehearse(variant.plan)]
     place = open_folder(plan, out=out, resume=resume, force=force) if ranks.is_first() else ranks.scratch()
     with place as folder, ranks.missing():
         if ranks.agree((folder / REPORT).is_file()):
@@ -104,7 +104,7 @@ def run(
             export = _export(folder, points, chosen) if plan.onnx else None
         seconds |= {"export": time.monotonic() - exported}
         with measuring(profile, "report"):
-            cost = _cost(points, seconds, workshop.ledger)
+            cost = _cost(points, seconds, workshop)
             report = _report(plan, workshop, points, chosen, models, export, cost)
             _write(folder, report, points, chosen)
         if profile is not None:
@@ -181,7 +181,8 @@ def _export(folder: Path, points: Sequence[Point], chosen: Point) -> dict[str, A
     return {**section, "verdict": verdict_json(found["onnx"])}
 
 
-def _cost(points: Sequence[Point], seconds: dict[str, float], ledger: Ledger) -> dict[str, Any]:
+def _cost(points: Sequence[Point], seconds: dict[str, float], workshop: Workshop) -> dict[str, Any]:
+    ledger = workshop.ledger
     by_role: dict[str, float] = {TEACHER: 0.0, STUDENT: 0.0, "controls": 0.0}
     fits = {
         one.folder: (point.findings.roles[key][0], one)
@@ -196,11 +197,27 @@ def _cost(points: Sequence[Point], seconds: dict[str, float], ledger: Ledger) ->
     return {
         "teacher_forwards": ledger.asked + sum(one.progress.asked for _, one in fits.values() if not one.from_cache),
         "teacher_spot_checks": ledger.spot_checks,
+        "teacher_queries": _queries(workshop),
         "knowledge": ledger.sentence,
         "controls_from_cache": sum(one.from_cache for _, one in fits.values()),
         "seconds": {name: round(value, 2) for name, value in spent.items()},
         "peak_memory_mib": peak_memory_mib(),
     }
+
+
+def _queries(workshop: Workshop) -> dict[str, int | None] | None:
+    """Return what a teacher whose every question counts was asked, attempts and test samples too; None for others.
+
+    samples, requests: of this run, in all sessions; ever: samples, in all runs; budget: of samples.
+    """
+    box = workshop.plan.black_box
+    if box is None or box.metered is None:
+        return None
+    ever = box.metered.meter.spent()
+    mine = ever - (Spent(*workshop.ledger.before) if workshop.ledger.before is not None else box.metered.before)
+    return {
+        "samples": mine.samples, "requests": mine.requests, "ever": ever.samples, "budget": box.metered.meter.budget,
+    }  # fmt: skip
 
 
 def _report(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +14,10 @@ from torch import nn
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Views
-from limbeck.errors import DataError, ModelError, ObjectiveError, UserError, did_you_mean
+from limbeck.errors import ModelError, ObjectiveError, UserError, did_you_mean
 from limbeck.knowledge.wishes import Wishes
 from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
@@ -38,9 +37,11 @@ from limbeck.recipe.model import (
 from limbeck.recipe.own import ask_for_trust, build_own
 from limbeck.recipe.schedule import weight_of
 from limbeck.recipe.schema import Choice
+from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.run.augment import views_of
-from limbeck.run.black_box import BlackBox, black_box_of
+from limbeck.run.black_box import black_box_of
+from limbeck.run.box import BlackBox
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
@@ -191,7 +192,8 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     controls, notes = resolve_controls(recipe.controls, data, few, stages)
     teacher = recipe.teacher
     source = expand(teacher.source) if teacher and teacher.source else ""
-    box = black_box_of(teacher, source, data, augmented=views is not None) if teacher else None
+    path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
+    box = black_box_of(teacher, source, data, views=views, path=path) if teacher else None
     return Plan(
         name=recipe.name,
         seeds=tuple(range(recipe.seed, recipe.seed + recipe.seeds)),
@@ -237,16 +239,6 @@ def open_data(section: DataSection) -> Data:
         classes=section.classes,
         options=options,
     )
-
-
-def expand(text: str) -> str:
-    """Fill in environment variables ($LIMBECK_DATA) and ~; DataError for a variable that is not set."""
-    expanded = os.path.expandvars(text)
-    unset = re.search(r"\$\{?(\w+)", expanded)
-    if unset:
-        raise DataError(f"{text} names the environment variable {unset.group(1)}, which is not set.")
-    kind, colon, place = expanded.partition(":")
-    return f"{kind}:{Path(place).expanduser()}" if colon else expanded
 
 
 def resolve_controls(
@@ -300,11 +292,14 @@ def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, s
     weights = Path(expand(source).removeprefix("file:")) if source else None
     if weights is not None:
         check_prepared_alike(weights.parent, data)
+    brings = choice.name in LIBRARIES  # a normalisation of its own
+    if brings and isinstance(normalise, NormaliseSection):
+        raise UserError(f"normalise does not go with a model of {choice.name}, which brings its own mean and std.")
     return ModelPlan(
         build=lambda: build_choice_for(choice, data),
         architecture=None if choice.is_own else architecture,
         title=title_of(architecture),
-        normalise=normaliser(normalise, data),
+        normalise=None if brings else normaliser(normalise, data),
         weights=weights,
         fresh=source is None,
     )

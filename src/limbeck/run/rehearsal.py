@@ -16,6 +16,7 @@ from limbeck.run.fits import objective_of
 from limbeck.run.plan import Plan, StagePlan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
+from limbeck.train import ranks
 from limbeck.train.hearing import leave, listen
 from limbeck.train.step import check_balance
 from limbeck.types import Batch, Knowledge, Outputs
@@ -49,14 +50,21 @@ def rehearse(plan: Plan) -> list[str]:
 
 def _teacher(plan: Plan) -> Teacher | None:
     if plan.black_box is not None:
+        if plan.black_box.metered is not None and not any(stage.objective.needs for stage in plan.stages):
+            return None
         return plan.black_box.open(plan.data.pool, plan.data.train)
     return None if plan.teacher is None else ModuleTeacher(plan.model(plan.teacher.model, plan.seeds[0]))
 
 
 def _says(plan: Plan, teacher: Teacher, batch: Batch) -> Knowledge:
-    if plan.black_box is not None:
-        return teacher(batch)
-    return _reporting("teacher", batch.inputs, lambda: teacher(batch))
+    """Ask the teacher; where every question counts, of several processes the first one alone asks."""
+    if plan.black_box is None:
+        return _reporting("teacher", batch.inputs, lambda: teacher(batch))
+    if plan.black_box.metered is not None:
+        if ranks.is_first():
+            teacher(batch)
+        ranks.total(torch.zeros(1))  # the others wait until its answers are stored
+    return teacher(batch)
 
 
 def _take_a_step(

@@ -11,6 +11,7 @@ from limbeck.data.dataset import Data
 from limbeck.data.preprocess import Preprocessing
 from limbeck.errors import ModelError
 from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card
 from limbeck.recipe.model import MODELS
 
@@ -74,5 +75,7 @@ def build_net(folder: Path, card: dict[str, Any]) -> nn.Module:
     (name, options), *_ = card["architecture"].items()
     if name not in MODELS:
         raise ModelError(f"{folder} names the architecture {name!r}, which this version does not have.")
+    if name in LIBRARIES:  # the weights are those of the folder
+        options = {key: None if key == "weights" else value for key, value in options.items() if key != "pretrained"}
     net: nn.Module = MODELS[name](card["shape"], len(card["classes"]), **options)
     return net

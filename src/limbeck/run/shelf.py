@@ -11,8 +11,7 @@ from typing import Any
 from limbeck.errors import UserError, did_you_mean
 from limbeck.files import cache_folder
 from limbeck.knowledge.manifest import MANIFEST, read_manifest
-from limbeck.knowledge.store import Store
-from limbeck.run.knowledge import STORES
+from limbeck.knowledge.store import STORES, Store
 
 
 def shelf() -> Path:

@@ -9,8 +9,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +18,10 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from limbeck.errors import ModelError
-from limbeck.models.adapt import Normalise
 from limbeck.teachers.base import Teacher
+from limbeck.teachers.feeding import Feeding, Layout, feed
 from limbeck.teachers.scores import logarithms, look_like_probabilities
 from limbeck.teachers.stored import PROVIDES
 from limbeck.types import Batch, Knowledge
@@ -34,20 +32,6 @@ TYPES = {
 }  # fmt: skip
 NAMES = ("logits", "probabilities", "output")  # of outputs, the first that is there
 TIMED_RUNS, TIMED_SECONDS, WARM_UPS = 200, 0.25, 5
-
-
-@dataclass(frozen=True, eq=False)
-class Feeding:
-    """How a graph is fed. layout: of its pictures, None to read it off the graph; scale: the value of a white pixel;
-    size: height and width that pictures are resized to, None to keep theirs; normalise: applied last, on that scale.
-
-    A graph that takes uint8 gets pixels in 0..255, whatever `scale` says, and is not normalised.
-    """
-
-    layout: Literal["nchw", "nhwc"] | None = None
-    scale: int = 1
-    size: tuple[int, int] | None = None
-    normalise: Normalise | None = None
 
 
 class OnnxTeacher(Teacher):
@@ -88,27 +72,17 @@ class OnnxTeacher(Teacher):
 
     def latency(self, inputs: Tensor) -> list[dict[str, float]]:
         """Return {threads, p50, p95}: milliseconds for one sample [1, ...], with one thread and with those in use."""
-        return [self._with_threads(count)._latency(inputs, count) for count in sorted({1, torch.get_num_threads()})]
+        each = {count: self._with_threads(count) for count in sorted({1, torch.get_num_threads()})}
+        return [time_one(lambda one=one: one._run(inputs), count) for count, one in each.items()]  # type: ignore[misc]
 
     def _with_threads(self, count: int) -> OnnxTeacher:
         other = copy.copy(self)
         other._session = _open(self.path, count)
         return other
 
-    def _latency(self, inputs: Tensor, threads: int) -> dict[str, float]:
-        for _ in range(WARM_UPS):
-            self._run(inputs)
-        times: list[float] = []
-        while len(times) < TIMED_RUNS and sum(times) < TIMED_SECONDS:
-            start = time.perf_counter()
-            self._run(inputs)
-            times.append(time.perf_counter() - start)
-        low, high = np.percentile(times, [50, 95]) * 1000
-        return {"threads": threads, "p50": round(float(low), 4), "p95": round(float(high), 4)}
-
     def _run(self, inputs: Tensor) -> dict[str, NDArray[Any]]:
         """Return every output for the inputs, in the batch size that the graph has if it has one."""
-        fed = self._fed(inputs.detach().cpu())
+        fed = feed(inputs, self.feeding, self._layout, TYPES[self._input.type])
         fixed = self._input.shape[0]
         size = fixed if isinstance(fixed, int) else max(len(fed), 1)
         parts = [self._answer(_padded(fed[start : start + size], size)) for start in range(0, len(fed), size)]
@@ -128,22 +102,6 @@ class OnnxTeacher(Teacher):
                 f"{fed.dtype} {list(fed.shape)} ({_first_line(error)}). teacher.input has layout, scale and size."
             ) from error
         return [_plain(value) for value in found]
-
-    def _fed(self, inputs: Tensor) -> NDArray[Any]:
-        """Return inputs [B, ...] as the graph takes them."""
-        kind = TYPES[self._input.type]
-        if inputs.ndim == 4:
-            if self.feeding.size is not None:
-                inputs = functional.interpolate(inputs, self.feeding.size, mode="bilinear", antialias=True)
-            inputs = inputs * (255 if kind is np.uint8 else self.feeding.scale)
-        if kind is np.uint8:
-            inputs = inputs.round().clamp(0, 255)
-        elif self.feeding.normalise is not None:
-            inputs = self.feeding.normalise(inputs)
-        if inputs.ndim == 4 and self._layout == "nhwc":
-            inputs = inputs.permute(0, 2, 3, 1)
-        flat = inputs.flatten(1) if self._layout == "flat" else inputs
-        return np.ascontiguousarray(flat.numpy().astype(kind))
 
     def _find_output(self, outputs: dict[str, NDArray[Any]]) -> str:
         floats = {n: v.shape for n, v in outputs.items() if v.dtype.kind == "f" and v.ndim == 2 and v.shape[1] > 1}
@@ -166,6 +124,19 @@ class OnnxTeacher(Teacher):
         return digest.hexdigest()
 
 
+def time_one(answer: Callable[[], object], threads: int) -> dict[str, float]:
+    """Return {threads, p50, p95}: the milliseconds that an answer takes; threads: in use, told as they are."""
+    for _ in range(WARM_UPS):
+        answer()
+    times: list[float] = []
+    while len(times) < TIMED_RUNS and sum(times) < TIMED_SECONDS:
+        start = time.perf_counter()
+        answer()
+        times.append(time.perf_counter() - start)
+    low, high = np.percentile(times, [50, 95]) * 1000
+    return {"threads": threads, "p50": round(float(low), 4), "p95": round(float(high), 4)}
+
+
 def _open(path: Path, threads: int) -> Any:
     if not path.is_file():
         raise ModelError(f"teacher.source: there is no file {path}.")
@@ -186,7 +157,7 @@ def _only_input(path: Path, session: Any) -> Any:
     return inputs[0]
 
 
-def _layout(wanted: Sequence[Any], shape: tuple[int, ...], feeding: Feeding) -> Literal["nchw", "nhwc", "flat"]:
+def _layout(wanted: Sequence[Any], shape: tuple[int, ...], feeding: Feeding) -> Layout:
     """Return how samples of a shape fit a graph's input shape, whose free sizes are names or None."""
     if len(wanted) == 2 and len(shape) > 1:
         return "flat"

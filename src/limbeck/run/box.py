@@ -1,0 +1,74 @@
+"""A teacher that only answers, as a plan holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from torch import Tensor
+
+from limbeck.data.dataset import Data
+from limbeck.data.samples import Samples
+from limbeck.knowledge.kept import Kept
+from limbeck.teachers.base import Teacher
+from limbeck.teachers.classes import ClassMap, unknown_classes
+from limbeck.teachers.mapped import MappedTeacher
+from limbeck.teachers.meter import Meter, Spent
+
+
+@dataclass(frozen=True, eq=False)
+class Metered:
+    """What a teacher whose every question counts has beside others. address: for messages; kept: gives the teacher with
+    its stored answers for samples; meter: counts what is asked; before: what had been asked when the plan was made;
+    batch_size: samples in a request; test: whether it is asked about test samples.
+    """
+
+    address: str
+    kept: Callable[[Samples], Kept]
+    meter: Meter
+    before: Spent
+    batch_size: int
+    test: bool
+
+
+class Cost(TypedDict):
+    """What a use costs: parameters and multiply-adds, None if unknown; bytes; milliseconds by number of threads."""
+
+    parameters: int | None
+    bytes: int
+    macs: int | None
+    latency_ms: list[dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class BlackBox:
+    """A teacher that only answers.
+
+    title: what it is; open: gives the teacher for samples and the rows of them (int64) that it will be asked about;
+    stored: whether its answers were given before, for untouched samples alone; notes: for the report; cost: gives size
+    and latency for one sample [1, ...], None where nothing is known of them; labels_seen: how many it was trained and
+    validated on, None when nobody noted it; metered: for a teacher whose every question counts.
+    """
+
+    title: str
+    open: Callable[[Samples, Tensor], Teacher]
+    stored: bool
+    notes: tuple[str, ...] = ()
+    cost: Callable[[Tensor], Cost] | None = None
+    labels_seen: int | None = None
+    metered: Metered | None = None
+
+
+def through(teacher: Teacher, classes: ClassMap) -> Teacher:
+    """Return a teacher as it is heard through a class map."""
+    return teacher if classes.trivial else MappedTeacher(teacher, classes)
+
+
+def notes_on(classes: ClassMap, data: Data) -> tuple[str, ...]:
+    """Return what the report should say about a class map."""
+    unknown = unknown_classes(classes, data.classes)
+    if not unknown:
+        return ()
+    told = f"{', '.join(unknown)}; such a class gets the probability 0 from it"
+    return (f"The teacher knows nothing that stands for {told}.",)
