@@ -92,7 +92,7 @@ def test_student(student, says):
 
 def test_a_list_is_not_blamed_for_what_is_in_it():
     assert mistakes("student: {model: mlp}\nobjective: [cross_entropy: {weight: x}]") == [
-        "objective.0.cross_entropy.weight (line 2): expected a number, got 'x'."
+        "objective.0.cross_entropy.weight (line 2): expected a number, or a section of keys, got 'x'."
     ]
 
 
