@@ -35,7 +35,7 @@ def write_page(results: Path, recipe: Path, notes: Path, finished: Sequence[Fini
     date = finished[0].report["created"][:10]
     path = results / f"{date}-{recipe.stem}.md"
     lines = [*_head(recipe, date, finished), *_verdicts(finished[0].report), *_models(finished[0].report)]
-    lines += _variants(finished)
+    lines += [*_errors(finished[0]), *_variants(finished)]
     if notes.is_file():
         lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
     results.mkdir(parents=True, exist_ok=True)
@@ -92,6 +92,23 @@ def _models(report: Report) -> Iterator[str]:
     yield ""
 
 
+def _errors(one: Finished) -> Iterator[str]:
+    """Yield what each model got wrong, seed by seed, and how far the student is from it."""
+    report, seeds = one.report, one.report["seeds"]
+    student = _answers(one.folder, seeds)[0]
+    yield from ("Test samples that are wrong, and how much more often the student is right, paired by sample.", "")
+    yield from _header("Model", "wrong, by seed", "mean", "student, points more often right (95 %)")
+    for key in report["models"]:
+        if "/" in key or not (one.folder / "predictions" / f"{key}.parquet").is_file():
+            continue
+        right = _answers(one.folder, seeds, key)[0]
+        wrong = (1 - right).sum(1).astype(int).tolist()
+        gain = two_way(student - right) if right.shape == student.shape and key != "student" else None
+        cell = f"{numbers.points(gain.mean)} ({numbers.interval((gain.low, gain.high))})" if gain else numbers.MISSING
+        yield _row(key, ", ".join(map(str, wrong)), f"{sum(wrong) / len(wrong):.1f}", cell)
+    yield ""
+
+
 def _variants(finished: Sequence[Finished]) -> Iterator[str]:
     if len(finished) < 2:
         return
@@ -143,10 +160,16 @@ def _differences(first: Finished, other: Finished) -> tuple[str, str]:
     )
 
 
-def _answers(folder: Path, seeds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return whether the student is right, and its negative log-likelihood, both [S, N], from the predictions."""
-    table = pq.read_table(folder / "predictions" / "student.parquet")
+def _answers(
+    folder: Path, seeds: Sequence[int], model: str = "student"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return whether a model is right, and its negative log-likelihood, both [S, N], from the predictions.
+
+    A teacher that all seeds share has one row.
+    """
+    table = pq.read_table(folder / "predictions" / f"{model}.parquet")
     chosen = np.isin(table["seed"].to_numpy(), seeds)
+    seeds = sorted(set(table["seed"].to_numpy()[chosen].tolist()))
     labels = table["label"].to_numpy()[chosen]
     scores = np.stack(table["scores"].to_numpy())[chosen].astype(np.float64)
     nll = -np.log(np.clip(scores[np.arange(len(labels)), labels], 1e-12, None))
