@@ -288,7 +288,7 @@ def test_wishes_that_do_not_fit(far: Make, tmp_path: Path, override: str, senten
         ("teacher.http.budget=0", "teacher.http.budget"),
         ("teacher.http.headers={Host: $A}", "those of the transfer itself are set"),
         ("teacher.source=onnx:x", "http does not go with a teacher from onnx:"),
-        ("teacher.source=ftp://x", "'https://HOST/PATH', got 'ftp://x'"),
+        ("teacher.source=ftp://x", "'https://HOST/PATH', 'timm:NAME', 'torchvision:NAME' or 'hf:DIR', got 'ftp://x'"),
     ],
 )
 def test_keys_that_do_not_fit(far: Make, override: str, sentence: str) -> None:
