@@ -110,6 +110,7 @@ def test_the_report_has_every_key_of_the_contract(report: dict[str, Any]) -> Non
     assert set(report["cost"]) == {
         "teacher_forwards",
         "teacher_spot_checks",
+        "teacher_queries",
         "knowledge",
         "controls_from_cache",
         "seconds",
