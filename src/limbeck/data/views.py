@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from limbeck.data.draws import random_bits, uniform
 from limbeck.data.hashing import hash64
-from limbeck.data.kept import Kept
+from limbeck.data.kept_views import KeptViews
 from limbeck.data.mixup import Mixup, Partners
 from limbeck.errors import DataError
 
@@ -119,7 +119,7 @@ class Views:
         seed: int = 0,
         count: int | Literal["fresh"] = "fresh",
         partners: Partners | None = None,
-        kept: Kept | None = None,
+        kept: KeptViews | None = None,
     ) -> None:
         if count != "fresh" and count < 1:
             raise DataError(f'data.views must be "fresh" or a number from 1, but it is {count}.')

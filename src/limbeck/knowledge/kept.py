@@ -5,8 +5,7 @@ Shapes: n rows, B samples in a batch, C classes of the teacher.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ from limbeck.data.samples import Samples
 from limbeck.data.views import Views
 from limbeck.errors import BudgetError
 from limbeck.knowledge.form import Columns, Dense, Form, Named
-from limbeck.knowledge.label import ALL, Heard, Share, write_waiting
+from limbeck.knowledge.label import ALL, Heard, Share, keep
 from limbeck.knowledge.ledger import Ledger
 from limbeck.knowledge.manifest import MANIFEST, Manifest
 from limbeck.knowledge.names import names_of
@@ -130,21 +129,15 @@ class Kept(Teacher):
         store.refresh()
         unknown = self._unknown(names)
         requests = torch.split(unknown, self.teacher.asking.batch_size) if len(unknown) else ()
-        waiting: list[tuple[Tensor, Columns]] = []
-        since = time.monotonic()
-        try:
+
+        def answers() -> Iterator[tuple[Tensor, Columns]]:
             for places in requests[share.rank :: share.of]:
                 said = self.teacher(shown(places))
                 scores = said.labels if said.logits is None else said.logits
                 assert scores is not None
-                waiting.append((names[places.to(names.device)], store.form.columns(scores)))
-                if time.monotonic() - since > WRITTEN_SECONDS:
-                    write_waiting(store, waiting, ledger)
-                    since = time.monotonic()
-                if heard is not None:
-                    heard(len(places))
-        finally:
-            write_waiting(store, waiting, ledger)
+                yield names[places.to(names.device)], store.form.columns(scores)
+
+        keep(store, answers(), ledger, heard, seconds=WRITTEN_SECONDS)
 
     def _unknown(self, names: Tensor) -> Tensor:
         """Return the places, int64, of names without an answer; of several equal names the first."""

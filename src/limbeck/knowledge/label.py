@@ -7,7 +7,7 @@ with the same batches and comes to the same numbers. Shapes: n rows, N samples.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,28 +98,40 @@ def fill(
     share: Share = ALL,
     heard: Heard | None = None,
 ) -> None:
-    """Ask about every row of a view that is not in the store, and keep the answers.
-
-    What was asked before Ctrl-C, or an error, is kept too.
-    """
+    """Ask about every row of a view that is not in the store, and keep the answers, see `keep`."""
     store.refresh()
+    chunks = missing_chunks(labeller, store, view, share)
+    keep(store, ((labeller.names(rows, view), labeller.ask(rows, view)) for rows in chunks), ledger, heard)
+    store.refresh()
+
+
+def keep(
+    store: Store,
+    answers: Iterable[tuple[Tensor, Columns]],
+    ledger: Ledger,
+    heard: Heard | None,
+    *,
+    seconds: float = SHARD_SECONDS,
+) -> None:
+    """Store answers (names int64 [n] and columns) as they come, in files of at most SHARD_ROWS rows or `seconds`.
+
+    What came before Ctrl-C, or an error, is kept too.
+    """
     waiting: list[tuple[Tensor, Columns]] = []
     since = time.monotonic()
     try:
-        for rows in missing_chunks(labeller, store, view, share):
-            waiting.append((labeller.names(rows, view), labeller.ask(rows, view)))
-            if sum(len(names) for names, _ in waiting) >= SHARD_ROWS or time.monotonic() - since > SHARD_SECONDS:
-                write_waiting(store, waiting, ledger)
+        for names, columns in answers:
+            waiting.append((names, columns))
+            if sum(len(one) for one, _ in waiting) >= SHARD_ROWS or time.monotonic() - since > seconds:
+                _write(store, waiting, ledger)
                 since = time.monotonic()
             if heard is not None:
-                heard(len(rows))
+                heard(len(names))
     finally:
-        write_waiting(store, waiting, ledger)
-    store.refresh()
+        _write(store, waiting, ledger)
 
 
-def write_waiting(store: Store, waiting: list[tuple[Tensor, Columns]], ledger: Ledger) -> None:
-    """Write answers that wait (names int64 [n] and columns) as one file, if there are any, and empty the list."""
+def _write(store: Store, waiting: list[tuple[Tensor, Columns]], ledger: Ledger) -> None:
     if not waiting:
         return
     names, columns = torch.cat([one for one, _ in waiting]), concatenated([one for _, one in waiting])

@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -179,10 +179,6 @@ classes of its own head, which it has where no number of classes is given, None 
 """
 
 
-class _Maker(Protocol):
-    def __call__(self) -> Any: ...
-
-
 def _library(name: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(name)
@@ -209,7 +205,7 @@ def _front(
     return Front((size[0], size[1]), mean, std, channels)
 
 
-def _downloading(downloads: bool, make: _Maker) -> Any:
+def _downloading(downloads: bool, make: Callable[[], Any]) -> Any:
     """Make something that may have to be downloaded; what goes wrong then becomes a sentence."""
     try:
         return make()

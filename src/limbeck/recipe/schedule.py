@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from limbeck.objectives.schedule import Schedule, Weight
+from limbeck.objectives.schedule import Schedule, Shape, Weight
 from limbeck.recipe.schema import Strict
 
 
@@ -20,7 +20,7 @@ class ScheduleSection(Strict):
     start: float = Field(alias="from")
     end: float = Field(alias="to")
     over: Annotated[float, Field(gt=0)]
-    shape: Literal["linear", "cosine", "step"] = "linear"
+    shape: Shape = "linear"
 
 
 def weight_of(given: float | ScheduleSection) -> Weight:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from limbeck.data.dataset import Data
-from limbeck.data.kept import room_for
+from limbeck.data.kept_views import room_for
 from limbeck.data.mixup import Mixup, Partners
 from limbeck.data.per_sample import PerSample
 from limbeck.data.views import Transform, Views

@@ -1,7 +1,7 @@
 """What a step frees is kept for the next one.
 
 The C library gives large pieces of memory back to the system as soon as they are free, and every step then waits for
-the system to hand out, and empty, the same pages again: a tenth to a quarter of a small convolutional network's step.
+the system to hand out, and empty, the same pages again.
 """
 
 from __future__ import annotations

@@ -36,10 +36,9 @@ class Step:
     def __call__(self, parts: Sequence[Lesson], rate: float, epoch: float = 0.0, *, measure: bool = False) -> Tensor:
         """Take a step at a learning rate, this many epochs on; return the loss and its parts, detached, [1 + T].
 
-        measure: whether gradients are measured, where they are balanced; by the first part of the batch.
-
         parts: the batch with what the teacher said about it, or its parts one after the other, whose gradients add up
-        to those of the whole: each term counts in a part by the share of the rows that it is a mean over.
+        to those of the whole: each term counts in a part by the share of the rows that it is a mean over. measure:
+        whether gradients are measured, where they are balanced; by the first part of the batch.
         """
         self.optimizer.zero_grad(set_to_none=True)
         shares, firsts = self._shares(parts), [measure, *[False] * (len(parts) - 1)]

@@ -22,7 +22,7 @@ Make = Callable[[Tensor, Tensor], Tensor]
 """Makes views [B, ...] of rows int64 [B] with numbers int64 [B]."""
 
 
-class Kept:
+class KeptViews:
     """Room for V views of samples whose inputs are [N, ...]; memory is taken only for those that are made."""
 
     def __init__(self, inputs: Tensor, count: int) -> None:
@@ -44,7 +44,7 @@ class Kept:
         return self._made.index_select(0, places)
 
 
-def room_for(inputs: Tensor, count: int) -> Kept | None:
+def room_for(inputs: Tensor, count: int) -> KeptViews | None:
     """Return room for the views of inputs [N, ...] in memory; None where that would take too much of it.
 
     Inputs on another device than a processor are changed there as fast as they are read.
@@ -52,4 +52,4 @@ def room_for(inputs: Tensor, count: int) -> Kept | None:
     needed = 4 * count * math.prod(inputs.shape)
     if inputs.device.type != "cpu" or needed > MEMORY_SHARE * psutil.virtual_memory().available / (os.cpu_count() or 1):
         return None
-    return Kept(inputs, count)
+    return KeptViews(inputs, count)
