@@ -26,9 +26,10 @@ from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.checks import preflight
 from limbeck.preflight.finding import Finding
+from limbeck.recipe.choices import TrainSection
 from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
-from limbeck.recipe.model import Name, TrainSection
+from limbeck.recipe.model import Name
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_from_text
 from limbeck.run.box import BlackBox

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from limbeck.recipe.model import MODELS, Recipe
+from limbeck.recipe.choices import MODELS
+from limbeck.recipe.model import Recipe
 
 
 def test_check_says_what_was_measured(call, tiny):

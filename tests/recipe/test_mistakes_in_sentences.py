@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from limbeck.errors import RecipeError
+from limbeck.recipe.choices import MODELS
 from limbeck.recipe.load import parse_recipe
-from limbeck.recipe.model import MODELS
 
 BASE = "student: {model: mlp}\nteacher: {model: mlp}\nobjective: [soft_labels]\n"
 

@@ -10,8 +10,9 @@ import limbeck.models
 import limbeck.objectives
 from limbeck.errors import RecipeError
 from limbeck.objectives.base import Term
+from limbeck.recipe.choices import MODELS, TERMS, build_choice
 from limbeck.recipe.load import parse_recipe
-from limbeck.recipe.model import MODELS, TERMS, Recipe, build_choice
+from limbeck.recipe.model import Recipe
 from limbeck.recipe.schema import section_of
 
 SHAPE = (1, 28, 28)

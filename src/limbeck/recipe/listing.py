@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.recipe.model import MODELS, TERMS
+from limbeck.recipe.choices import MODELS, TERMS
 from limbeck.recipe.schema import SHAPE_ARGUMENTS
 
 

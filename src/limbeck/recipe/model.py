@@ -7,231 +7,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-import limbeck.models
-import limbeck.objectives
-from limbeck.data.affine import Crop, Rotate, Scale
-from limbeck.data.elastic import Elastic
-from limbeck.data.erase import Erase
-from limbeck.data.light import Brightness, Contrast
-from limbeck.data.mixup import Mixup
-from limbeck.data.noise import Noise
-from limbeck.data.views import Flip, Shift
 from limbeck.knowledge.wishes import Wishes
-from limbeck.models.library import LIBRARIES
-from limbeck.objectives.base import snake_case
-from limbeck.recipe.schedule import ScheduleSection
-from limbeck.recipe.schema import Choice, Strict, choice_of, section_of
-from limbeck.recipe.sources import BLACK_BOXES, check_keys, kind_of, named_model
-from limbeck.teachers.asking import Asking
-from limbeck.train.settings import Settings
+from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
+from limbeck.recipe.data import DataSection, NormaliseSection
+from limbeck.recipe.schema import Strict, section_of
+from limbeck.recipe.sources import named_model
+from limbeck.recipe.teacher import TeacherSection
 
-MODELS = {name.lower(): getattr(limbeck.models, name) for name in limbeck.models.__all__} | LIBRARIES
-TERMS = {snake_case(name): getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__}
-TRANSFORMS = {
-    one.__name__.lower(): one
-    for one in (Shift, Flip, Rotate, Scale, Crop, Elastic, Erase, Brightness, Contrast, Noise, Mixup)
-}
 SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
 CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
 
-WEIGHT = (Annotated[float | ScheduleSection, Field(description="what the finished term is multiplied by")], 1.0)
-
-ModelChoice: Any = choice_of("Model", sorted(MODELS.items()), own=True)
-TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIGHT}, own=True)
-TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()), own=True)
-TrainSection: Any = section_of(Settings, name="Train")
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
-HttpSection: Any = section_of(Asking, name="Http")
 
 ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training"]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class DataSection(Strict):
-    """Where samples come from, how they are read, split and augmented.
-
-    source: `digits` (built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures), `parquet:PATH` (pictures in a table),
-    `csv:PATH` (a table), `npz:FILE` (arrays) or `npy:DIR` (arrays larger than memory); `$VARIABLES` are filled in.
-    unlabelled: another source whose labels are ignored; the teacher answers for its samples.
-    size: pixels of a side, or [height, width], to which pictures are brought; may be left out where all have one size.
-    channels: colour or grey; `auto` is grey where every picture is grey.
-    resize: squash to the size, crop the middle, or pad with the background.
-    background: what is padded, and what lies behind transparent pixels.
-    corrupt: whether a picture that cannot be read is an error or left out.
-    memory: GiB of decoded pictures that may be held in memory, 60 % of what is free unless given; more go into a file.
-    label: a table's column that holds the class; label, target, class or y unless given.
-    drop: columns of a table to leave out, such as names and numbers of rows.
-    categorical: columns of a table whose numbers are names.
-    validation: share of each class's training samples that picks the best epoch and control.
-    test: share of all samples held out for the report, where the source has no test split of its own.
-    split_seed: what the splits are drawn by; they never depend on `seed`.
-    labels_per_class: labels of each class that student, controls and validation may see, drawn anew for each seed; all
-    unless given.
-    classes: keep these classes alone, numbered in this order; all unless given.
-    augment: changes of the pictures, applied in this order.
-    views: how many views there are of a sample, the untouched one among them (epoch e shows view e mod N), or fresh
-    ones for each epoch.
-    """
-
-    source: str = "digits"
-    unlabelled: str | None = None
-    size: Count | tuple[Count, Count] | None = None
-    channels: Literal["rgb", "grey", "auto"] = "auto"
-    resize: Literal["squash", "crop", "pad"] = "squash"
-    background: Literal["white", "black"] = "white"
-    corrupt: Literal["error", "skip"] = "error"
-    memory: Annotated[float, Field(ge=0)] | None = None
-    label: str | None = None
-    drop: tuple[str, ...] = ()
-    categorical: tuple[str, ...] = ()
-    validation: Share = 0.1
-    test: Share = 0.2
-    split_seed: int = 0
-    labels_per_class: Count | None = None
-    classes: tuple[str, ...] | None = None
-    augment: tuple[TransformChoice, ...] = ()
-    views: Count | Literal["fresh"] = "fresh"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_are_text(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        lists = {key: given[key] for key in ("classes", "drop", "categorical") if isinstance(given.get(key), list)}
-        told = {key: [str(name) for name in names] for key, names in lists.items()}
-        return {**given, **told} | ({"label": str(given["label"])} if isinstance(given.get("label"), int) else {})
-
-    @model_validator(mode="after")
-    def _keys_that_fit(self) -> DataSection:
-        table = self.source.startswith("csv:")
-        of_pictures = {"size": self.size, "augment": self.augment}
-        of_tables = {"label": self.label, "drop": self.drop, "categorical": self.categorical}
-        for key in (key for key, value in (of_pictures if table else of_tables).items() if value):
-            raise ValueError(f"{key} is for {'pictures' if table else 'tables (csv:)'}, got the source {self.source!r}")
-        return self
-
-
-class NormaliseSection(Strict):
-    """Mean and standard deviation, per channel in 0..1 or per feature.
-
-    mean: is subtracted; std: then divides, above 0.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0)], ...]
-
-
-class TeacherTrainSection(TrainSection):  # type: ignore[misc]
-    """Training settings of the teacher.
-
-    augment: its own augmentation in place of the data's.
-    """
-
-    augment: tuple[TransformChoice, ...] | None = None
-
-
-class ClassesSection(Strict):
-    """The teacher's classes, where they are not those of the data.
-
-    names: in the order of its answers; map: which class of the data each of them stands for, where what is not named
-    is dropped.
-    """
-
-    names: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
-    map: Annotated[dict[str, str], Field(min_length=1)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_are_text(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        told = dict(given)
-        if isinstance(told.get("names"), list):
-            told["names"] = [str(name) for name in told["names"]]
-        if isinstance(told.get("map"), dict):
-            told["map"] = {str(theirs): str(mine) for theirs, mine in told["map"].items()}
-        return told
-
-
-class InputSection(Strict):
-    """How a teacher that only answers is fed.
-
-    scale: the value of a white pixel, on which `normalise` then works; size: pixels of a side, or [height, width], to
-    which pictures are resized; layout: order of the graph's axes, read off the graph unless given. A graph that takes
-    uint8 gets 0..255 in any case.
-    """
-
-    layout: Literal["nchw", "nhwc"] | None = None
-    scale: Literal[1, 255] = 1
-    size: Count | tuple[Count, Count] | None = None
-
-
-class TeacherSection(Strict):
-    """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`).
-
-    model: its architecture, for a teacher that is trained here or whose weights come from `file:`.
-    source: `run:DIR` (the teacher of an earlier run), `file:WEIGHTS.safetensors`, `onnx:FILE`, `labels:FILE` (a file of
-    its answers), `sklearn:FILE.skops`, `keras:FILE.keras`, a model of a library
-    (`timm:NAME`, `torchvision:NAME`, `hf:DIR`), or `http://...` (a server that answers).
-    classes: the classes of the teacher, where they are not those of the data.
-    input: how a teacher that only answers is fed.
-    http: how a teacher behind an address is asked.
-    normalise: what its pictures go through first; `data` is mean and deviation of the training samples, `none` is
-    nothing at all, and the default for teachers that only answer.
-    labels: `all` the labels there are, or the `same` as the student's, which trains a teacher for each seed where
-    `labels_per_class` is set.
-    per_seed: whether each seed trains a teacher of its own.
-    ready: whether a model of a library answers as it is, with its own head; it is trained here unless this is true.
-    train: how it is trained.
-    """
-
-    model: ModelChoice | None = None
-    source: str | None = None
-    classes: ClassesSection | None = None
-    input: InputSection | None = None
-    http: HttpSection | None = None
-    normalise: Literal["data", "none"] | NormaliseSection = "data"
-    labels: Literal["all", "same"] = "all"
-    per_seed: bool = False
-    ready: bool = False
-    train: TeacherTrainSection = TeacherTrainSection()
-
-    @model_validator(mode="after")
-    def _has_an_origin(self) -> TeacherSection:
-        if self.source is None and self.model is None:
-            raise ValueError("expected model (to train it here) or source ('run:DIR' or 'file:WEIGHTS'), got neither")
-        kind_of(self.source)
-        if (self.source or "").startswith("file:") and self.model is None:
-            raise ValueError("source 'file:' also expects model, the architecture that the weights belong to")
-        return self
-
-    @model_validator(mode="after")
-    def _keys_that_fit(self) -> TeacherSection:
-        given = {
-            "model": self.model is not None,
-            "train": self.train != TeacherTrainSection(),
-            "labels": self.labels == "same",
-            "per_seed": self.per_seed,
-            "classes": self.classes is not None,
-            "input": self.input is not None,
-            "http": self.http is not None,
-            "ready": self.ready,
-        }
-        check_keys("ready" if self.ready else kind_of(self.source), given)
-        if self.ready and (self.model is None or self.model.name not in LIBRARIES):
-            raise ValueError(f"ready goes with a model of a library ({', '.join(LIBRARIES)}), got another one")
-        return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _black_boxes_are_fed_as_they_are(cls, given: Any) -> Any:
-        """The data's own statistics are those of a model that was trained on it; a file says its own or has none."""
-        if isinstance(given, dict) and str(given.get("source")).startswith(BLACK_BOXES):
-            return {"normalise": "none", **given}
-        return named_model(given)
 
 
 class StudentSection(Strict):
@@ -392,9 +182,3 @@ def own_classes(recipe: Recipe) -> list[str]:
     changes = [*recipe.data.augment, *((recipe.teacher and recipe.teacher.train.augment) or ())]
     found = (choice.name for choice in (*models, *terms, *changes) if choice is not None and choice.is_own)
     return list(dict.fromkeys(found))
-
-
-def build_choice(choice: Choice, constructors: dict[str, Any]) -> Any:
-    """Call the chosen constructor with its options."""
-    options = {key: value for key, value in choice.options.items() if key != "weight"}
-    return constructors[choice.name](**options)

@@ -15,7 +15,7 @@ from limbeck.data.mixup import Mixup, Partners
 from limbeck.data.per_sample import PerSample
 from limbeck.data.views import Transform, Views
 from limbeck.errors import DataError, ModelError
-from limbeck.recipe.model import TRANSFORMS, build_choice
+from limbeck.recipe.choices import TRANSFORMS, build_choice
 from limbeck.recipe.own import build_own, import_own
 from limbeck.recipe.schema import Choice
 

@@ -18,8 +18,9 @@ from limbeck.export.manifest import MANIFEST, check_file, read_manifest
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import read_card
-from limbeck.recipe.model import ClassesSection, InputSection, NormaliseSection, TeacherSection
+from limbeck.recipe.data import NormaliseSection
 from limbeck.recipe.sources import BLACK_BOXES
+from limbeck.recipe.teacher import ClassesSection, InputSection, TeacherSection
 from limbeck.run.box import BlackBox, Cost, notes_on, through
 from limbeck.run.http_box import http_box
 from limbeck.run.reload import check_prepared_alike, load_model

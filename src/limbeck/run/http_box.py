@@ -14,7 +14,7 @@ from limbeck.files import cache_folder
 from limbeck.knowledge.kept import Drawer, Kept, form_of_answers
 from limbeck.knowledge.manifest import Manifest, manifest_for
 from limbeck.knowledge.store import STORES
-from limbeck.recipe.model import ClassesSection
+from limbeck.recipe.teacher import ClassesSection
 from limbeck.run.box import BlackBox, Metered, notes_on, through
 from limbeck.teachers.asking import Asking, address_of, secrets_of
 from limbeck.teachers.base import Teacher

@@ -21,24 +21,16 @@ from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
+from limbeck.recipe.choices import MODELS, TERMS, build_choice
+from limbeck.recipe.data import DataSection, NormaliseSection
 from limbeck.recipe.load import dump_recipe
-from limbeck.recipe.model import (
-    CONTROLS,
-    MODELS,
-    TERMS,
-    DataSection,
-    NormaliseSection,
-    Recipe,
-    StageSection,
-    TeacherSection,
-    build_choice,
-    own_classes,
-)
+from limbeck.recipe.model import CONTROLS, Recipe, StageSection, own_classes
 from limbeck.recipe.own import ask_for_trust, build_own
 from limbeck.recipe.schedule import weight_of
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
+from limbeck.recipe.teacher import TeacherSection
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox

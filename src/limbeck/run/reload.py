@@ -13,7 +13,7 @@ from limbeck.errors import ModelError
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card
-from limbeck.recipe.model import MODELS
+from limbeck.recipe.choices import MODELS
 
 
 def load_model(folder: Path, net: nn.Module | None = None) -> Adapted:

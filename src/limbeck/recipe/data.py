@@ -1,0 +1,86 @@
+"""The section of the data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from limbeck.recipe.choices import Count, TransformChoice
+from limbeck.recipe.schema import Strict
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DataSection(Strict):
+    """Where samples come from, how they are read, split and augmented.
+
+    source: `digits` (built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures), `parquet:PATH` (pictures in a table),
+    `csv:PATH` (a table), `npz:FILE` (arrays) or `npy:DIR` (arrays larger than memory); `$VARIABLES` are filled in.
+    unlabelled: another source whose labels are ignored; the teacher answers for its samples.
+    size: pixels of a side, or [height, width], to which pictures are brought; may be left out where all have one size.
+    channels: colour or grey; `auto` is grey where every picture is grey.
+    resize: squash to the size, crop the middle, or pad with the background.
+    background: what is padded, and what lies behind transparent pixels.
+    corrupt: whether a picture that cannot be read is an error or left out.
+    memory: GiB of decoded pictures that may be held in memory, 60 % of what is free unless given; more go into a file.
+    label: a table's column that holds the class; label, target, class or y unless given.
+    drop: columns of a table to leave out, such as names and numbers of rows.
+    categorical: columns of a table whose numbers are names.
+    validation: share of each class's training samples that picks the best epoch and control.
+    test: share of all samples held out for the report, where the source has no test split of its own.
+    split_seed: what the splits are drawn by; they never depend on `seed`.
+    labels_per_class: labels of each class that student, controls and validation may see, drawn anew for each seed; all
+    unless given.
+    classes: keep these classes alone, numbered in this order; all unless given.
+    augment: changes of the pictures, applied in this order.
+    views: how many views there are of a sample, the untouched one among them (epoch e shows view e mod N), or fresh
+    ones for each epoch.
+    """
+
+    source: str = "digits"
+    unlabelled: str | None = None
+    size: Count | tuple[Count, Count] | None = None
+    channels: Literal["rgb", "grey", "auto"] = "auto"
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    background: Literal["white", "black"] = "white"
+    corrupt: Literal["error", "skip"] = "error"
+    memory: Annotated[float, Field(ge=0)] | None = None
+    label: str | None = None
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    validation: Share = 0.1
+    test: Share = 0.2
+    split_seed: int = 0
+    labels_per_class: Count | None = None
+    classes: tuple[str, ...] | None = None
+    augment: tuple[TransformChoice, ...] = ()
+    views: Count | Literal["fresh"] = "fresh"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_text(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        lists = {key: given[key] for key in ("classes", "drop", "categorical") if isinstance(given.get(key), list)}
+        told = {key: [str(name) for name in names] for key, names in lists.items()}
+        return {**given, **told} | ({"label": str(given["label"])} if isinstance(given.get("label"), int) else {})
+
+    @model_validator(mode="after")
+    def _keys_that_fit(self) -> DataSection:
+        table = self.source.startswith("csv:")
+        of_pictures = {"size": self.size, "augment": self.augment}
+        of_tables = {"label": self.label, "drop": self.drop, "categorical": self.categorical}
+        for key in (key for key, value in (of_pictures if table else of_tables).items() if value):
+            raise ValueError(f"{key} is for {'pictures' if table else 'tables (csv:)'}, got the source {self.source!r}")
+        return self
+
+
+class NormaliseSection(Strict):
+    """Mean and standard deviation, per channel in 0..1 or per feature.
+
+    mean: is subtracted; std: then divides, above 0.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
