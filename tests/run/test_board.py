@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import limbeck.run.board
 from limbeck.errors import UserError
-from limbeck.run import board
 from limbeck.run.board import Board, boards, require_board
 from limbeck.train.loop import Progress
 from limbeck.types import Record
@@ -31,9 +32,9 @@ def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_every_figure_of_a_record_is_a_curve(tmp_path: Path) -> None:
-    with boards(tmp_path / "fit") as found:
-        for one in (record(4), record(8, loss=0.25)):
-            found[0](one)
+    (board,) = boards(tmp_path / "fit")
+    for one in (record(4), record(8, loss=0.25)):
+        board(one)
     curves = read(tmp_path / "fit")
     assert curves["loss"] == [(4, 0.5), (8, 0.25)]
     assert curves["parts/soft_labels"] == [(4, 1.0), (8, 0.5)]
@@ -47,7 +48,6 @@ def test_gradients_that_were_measured_are_curves_too(tmp_path: Path) -> None:
     measured = {"norms": {"soft_labels": 2.0}, "cosines": {"soft_labels, cross_entropy": -0.5}}
     one = Board(tmp_path)
     one(replace(record(4), gradients=measured))
-    one.close()
     found = read(tmp_path)
     assert found["gradients/norms/soft_labels"] == [(4, 2.0)]
     assert [value for name, ((_, value),) in found.items() if name.startswith("gradients/cosines/")] == [-0.5]
@@ -56,7 +56,6 @@ def test_gradients_that_were_measured_are_curves_too(tmp_path: Path) -> None:
 def test_without_validation_there_is_no_such_curve(tmp_path: Path) -> None:
     one = Board(tmp_path)
     one(record(4, accuracy=None))
-    one.close()
     assert "validation_accuracy" not in read(tmp_path)
 
 
@@ -65,7 +64,6 @@ def test_a_resumed_fit_writes_over_what_it_repeats(tmp_path: Path) -> None:
         one = Board(tmp_path)
         for step in steps:
             one(record(step, loss))
-        one.close()
     assert read(tmp_path)["loss"] == [(4, 1.0), (8, 2.0), (12, 2.0), (16, 2.0)]
 
 
@@ -75,17 +73,21 @@ def test_a_fit_from_the_cache_is_shown_once(tmp_path: Path) -> None:
     for _ in range(2):
         one = Board(tmp_path / "fit")
         one.catch_up(Progress(history=[asdict(record(4)), asdict(record(8))]))
-        one.close()
     assert [step for step, _ in read(tmp_path / "fit")["loss"]] == [4, 8]
+
+
+def test_nothing_waits_for_a_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    Board(tmp_path)(record(4))
+    assert threading.active_count() == before
 
 
 def test_without_the_extra_nothing_is_written_unless_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_board()
-    monkeypatch.setattr(board, "is_installed", lambda: False)
-    with boards(tmp_path / "fit") as found:
-        assert found == []
+    monkeypatch.setattr(limbeck.run.board, "is_installed", lambda: False)
+    assert boards(tmp_path / "fit") == []
     assert not (tmp_path / "fit").exists()
     with pytest.raises(UserError, match=r"not installed: pip install 'limbeck\[track\]'"):
         require_board()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-from collections.abc import Iterator
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from limbeck.errors import UserError
 from limbeck.files import reporting_disk_errors
 from limbeck.train import ranks
 from limbeck.train.loop import Progress
 from limbeck.types import Record
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 BOARD = "tensorboard"
 
@@ -31,26 +26,21 @@ def require_board() -> None:
         raise UserError("--track writes TensorBoard files, but it is not installed: pip install 'limbeck[track]'.")
 
 
-@contextlib.contextmanager
-def boards(folder: Path) -> Iterator[list[Board]]:
-    """Yield the observers that write a fit's event files into a folder: one, or none where they cannot be written."""
-    found = [Board(folder)] if is_installed() and ranks.is_first() else []
-    try:
-        yield found
-    finally:
-        for board in found:
-            board.close()
+def boards(folder: Path) -> list[Board]:
+    """Return the observers that write a fit's event files into a folder: one, or none where they cannot be written."""
+    return [Board(folder)] if is_installed() and ranks.is_first() else []
 
 
 class Board:
     """An observer that writes the figures of one fit into a folder, by optimizer step.
 
-    A fit that is resumed repeats the epochs since its checkpoint; those of before are then not shown.
+    A fit that is resumed repeats the epochs since its checkpoint; those of before are then not shown. Nothing is open
+    between two epochs and nothing is written by a thread, which a run that is stopped would have to wait for.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._writer: SummaryWriter | None = None
+        self._file: Path | None = None
 
     def __call__(self, record: Record) -> None:
         """Write loss, parts, validation accuracy and learning rate of an epoch."""
@@ -61,10 +51,7 @@ class Board:
         if record.accuracy is not None:
             figures["validation_accuracy"] = record.accuracy
         with reporting_disk_errors(self.folder):
-            writer = self._open(record.step)
-            for name, value in figures.items():
-                writer.add_scalar(name, value, record.step)
-            writer.flush()
+            self._append(record.step, figures)
 
     def catch_up(self, progress: Progress) -> None:
         """Write the epochs of a fit that was trained before, in another folder."""
@@ -72,14 +59,23 @@ class Board:
             for record in progress.history:
                 self(Record(**record))
 
-    def close(self) -> None:
-        """Close the file, if there is one."""
-        if self._writer is not None:
-            self._writer.close()
+    def _append(self, step: int, figures: dict[str, float]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-    def _open(self, step: int) -> SummaryWriter:
-        from torch.utils.tensorboard import SummaryWriter
-
-        if self._writer is None:
-            self._writer = SummaryWriter(str(self.folder), purge_step=step)
-        return self._writer
+        now = time.time()
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        events = [Event(wall_time=now, step=step, summary=Summary(value=values))]
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.folder / f"events.out.tfevents.{now:.6f}.limbeck"
+            start = SessionLog(status=SessionLog.START)  # what is at this step or after it in older files is not shown
+            events = [
+                Event(wall_time=now, file_version="brain.Event:2"),
+                Event(wall_time=now, step=step, session_log=start),
+                *events,
+            ]
+        with self._file.open("ab") as file:
+            for event in events:
+                RecordWriter(file).write(event.SerializeToString())

@@ -153,11 +153,12 @@ class Workshop:
     def _carry_out(self, job: Job, folder: Path) -> Trained:
         run = self.metrics.parent
         profiled = phases_of(self.profile, job.name, job.budget.steps, run)
-        with boards(run / BOARD / folder.relative_to(run)) as found, profiled as phases:
-            observers: list[Observer] = [self.watcher.record, self.log, *found]
+        found = boards(run / BOARD / folder.relative_to(run))
+        observers: list[Observer] = [self.watcher.record, self.log, *found]
+        with profiled as phases:
             trained = job.carry_out(folder, self.device, observers, job.name not in OWN, phases)
-            for board in found:
-                board.catch_up(trained.progress)
+        for board in found:
+            board.catch_up(trained.progress)
         if self.told[job.name, job.seed]:
             self.told[job.name, job.seed] -= 1
         else:
