@@ -36,16 +36,9 @@ from limbeck.run.box import BlackBox
 from limbeck.run.device import pick_device
 from limbeck.run.fits import STUDENT
 from limbeck.run.folder import REPORT
+from limbeck.run.model_plan import ModelPlan
 from limbeck.run.pipeline import run
-from limbeck.run.plan import (
-    ModelPlan,
-    Plan,
-    StagePlan,
-    TeacherPlan,
-    plan_from_recipe,
-    resolve_controls,
-    teacher_of_run,
-)
+from limbeck.run.plan import Plan, StagePlan, TeacherPlan, plan_from_recipe, resolve_controls, teacher_of_run
 from limbeck.run.result import Result, load
 from limbeck.train import ranks
 from limbeck.train.settings import Settings

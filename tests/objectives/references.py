@@ -77,6 +77,13 @@ def weight_penalty(seen: Seen, term: Any) -> float:
     return sum(float(number) ** 2 for one in kept for number in one.ravel())
 
 
+def l2_sp(seen: Seen, term: Any) -> float:
+    """A loop over every number in the student, and where it started."""
+    starts = [start.double().numpy() for _, start in term._pulled]
+    ways = [now - start for now, start in zip(seen.weights, starts, strict=True)]
+    return term.alpha / 2 * sum(float(number) ** 2 for way in ways for number in way.ravel())
+
+
 def logit_matching(seen: Seen, term: Any) -> float:
     """scikit-learn's mean squared error, summed over classes in place of averaged."""
     return float(mean_squared_error(seen.teacher, seen.logits)) * seen.logits.shape[1] / 2

@@ -9,6 +9,7 @@ from limbeck.data.contents import ReadOptions, Source
 from limbeck.data.csv_table import read_csv
 from limbeck.data.digits import read_digits
 from limbeck.data.folder import read_folder
+from limbeck.data.glyphs import read_glyphs
 from limbeck.data.idx import read_idx
 from limbeck.data.npy import read_npy
 from limbeck.data.npz import read_npz
@@ -17,7 +18,7 @@ from limbeck.errors import DataError, did_you_mean
 
 __all__ = ["ReadOptions", "Source", "open_source"]
 
-KINDS = ("digits", "idx", "folder", "parquet", "csv", "npz", "npy")
+KINDS = ("digits", "glyphs", "idx", "folder", "parquet", "csv", "npz", "npy")
 READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "idx": read_idx,
     "folder": read_folder,
@@ -26,11 +27,11 @@ READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "npz": read_npz,
     "npy": read_npy,
 }
-EXPECTED = '"digits", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER"'
+EXPECTED = '"digits", "glyphs", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER"'
 
 
 def open_source(text: str, options: ReadOptions) -> Source:
-    """Read "digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER".
+    """Read "digits", "glyphs", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER".
 
     Raises DataError for another kind of source, for options that do not go with it, and for everything that is missing
     or broken in it.
@@ -38,6 +39,8 @@ def open_source(text: str, options: ReadOptions) -> Source:
     _refuse_unfit(text, options)
     if text == "digits":
         return read_digits(options)
+    if text == "glyphs":
+        return read_glyphs(options)
     kind, colon, place = text.partition(":")
     path = Path(place).expanduser()
     if not colon or not place or kind not in READERS:

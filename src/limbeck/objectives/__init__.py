@@ -6,12 +6,17 @@ The names in `__all__` are the terms that a recipe may name, in snake case.
 from limbeck.objectives.attention_transfer import AttentionTransfer
 from limbeck.objectives.binary_soft_labels import BinarySoftLabels
 from limbeck.objectives.contrastive import Contrastive
+from limbeck.objectives.correlation_alignment import CorrelationAlignment
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.decoupled_soft_labels import DecoupledSoftLabels
+from limbeck.objectives.domain_adversarial import DomainAdversarial
 from limbeck.objectives.entropy_penalty import EntropyPenalty
 from limbeck.objectives.hint import Hint
 from limbeck.objectives.jensen_shannon import JensenShannon
+from limbeck.objectives.l2_sp import L2Sp
 from limbeck.objectives.logit_matching import LogitMatching
+from limbeck.objectives.maximum_mean_discrepancy import MaximumMeanDiscrepancy
+from limbeck.objectives.minimum_class_confusion import MinimumClassConfusion
 from limbeck.objectives.neuron_selectivity import NeuronSelectivity
 from limbeck.objectives.probabilistic_knowledge import ProbabilisticKnowledge
 from limbeck.objectives.relational_angle import RelationalAngle
@@ -28,12 +33,17 @@ __all__ = [
     "AttentionTransfer",
     "BinarySoftLabels",
     "Contrastive",
+    "CorrelationAlignment",
     "CrossEntropy",
     "DecoupledSoftLabels",
+    "DomainAdversarial",
     "EntropyPenalty",
     "Hint",
     "JensenShannon",
+    "L2Sp",
     "LogitMatching",
+    "MaximumMeanDiscrepancy",
+    "MinimumClassConfusion",
     "NeuronSelectivity",
     "ProbabilisticKnowledge",
     "RelationalAngle",

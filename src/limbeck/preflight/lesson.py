@@ -21,7 +21,7 @@ from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train.hearing import listen, narrow
 from limbeck.train.loop import Lesson
-from limbeck.train.order import Order
+from limbeck.train.order import order_of
 from limbeck.train.settings import Settings
 from limbeck.types import Batch, Knowledge
 
@@ -55,7 +55,7 @@ class Rehearsal:
             teacher = box.open(lesson.samples, subject.plan.data.train)
             self.teacher = teacher if box.metered is None else StandIn(teacher)
         self.objective.check(self.teacher.provides if self.teacher else frozenset())
-        self._order = Order(lesson.rows, subject.plan.seeds[0])
+        self._order = order_of(lesson.rows, lesson.samples.domain, subject.plan.seeds[0])
         with sentences_for("student"), torch.no_grad():
             batch = self.batch(0)
             few = replace(batch, inputs=batch.inputs[:SHOWN])

@@ -15,7 +15,8 @@ from limbeck.evaluate.cost import Size, size
 from limbeck.models.adapt import Adapted
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.subject import Subject
-from limbeck.run.plan import ModelPlan, Plan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan
 
 SHOWN = 2
 LARGE_GAP = 100

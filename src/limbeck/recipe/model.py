@@ -16,11 +16,11 @@ from limbeck.recipe.teacher import TeacherSection
 
 SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
-CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training")
+CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch")
 
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
-ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training"]
+ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch"]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -28,15 +28,19 @@ class StudentSection(Strict):
     """Who learns.
 
     model: its architecture.
-    source: weights to start from, `file:WEIGHTS.safetensors`, or a model of a library, `timm:NAME`,
+    source: weights to start from, `file:WEIGHTS.safetensors` or `run:DIR` (the student of an earlier run, or any model
+    folder), where a classifier made for other classes is left out; or a model of a library, `timm:NAME`,
     `torchvision:NAME` or `hf:DIR`.
     normalise: what its pictures go through first, in training and in the exported file.
+    freeze: what training leaves as it is, paths of modules or parameters with `*` for any text; `backbone` is all but
+    the classifier.
     train: how it and its controls are trained.
     """
 
     model: ModelChoice
     source: str | None = None
     normalise: Literal["data", "none"] | NormaliseSection = "data"
+    freeze: tuple[str, ...] = ()
     train: TrainSection = TrainSection()
 
     @model_validator(mode="before")
@@ -46,8 +50,8 @@ class StudentSection(Strict):
 
     @model_validator(mode="after")
     def _known_source(self) -> StudentSection:
-        if self.source is not None and not self.source.startswith("file:"):
-            raise ValueError(f"source expects 'file:WEIGHTS.safetensors', got {self.source!r}")
+        if self.source is not None and not self.source.startswith(("file:", "run:")):
+            raise ValueError(f"source expects 'file:WEIGHTS.safetensors' or 'run:DIR', got {self.source!r}")
         return self
 
 
@@ -58,6 +62,7 @@ class StageSection(Strict):
     from: the earlier stage it starts from, or `scratch`; the stage before unless given.
     objective: its terms.
     balance: as for a run of one stage.
+    freeze: what it leaves as it is; as `student.freeze` unless given.
     train: how it is trained; as `student.train` unless given.
     """
 
@@ -65,6 +70,7 @@ class StageSection(Strict):
     start: str | None = Field(default=None, alias="from")
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)]
     balance: Literal["none", "gradients"] = "none"
+    freeze: tuple[str, ...] | None = None
     train: TrainSection | None = None
 
 
@@ -165,11 +171,12 @@ class Recipe(Strict):
         """Return the stages, the short form as one, with `from` and `train` filled in."""
         if self.stages is None:
             assert self.objective is not None  # checked above
-            terms = {"objective": self.objective, "balance": self.balance}
+            terms = {"objective": self.objective, "balance": self.balance, "freeze": self.student.freeze}
             return (StageSection(**{"name": "student", "from": "scratch", **terms, "train": self.student.train}),)
         filled, before = [], "scratch"
         for stage in self.stages:
             update = {"start": stage.start or before, "train": stage.train or self.student.train}
+            update |= {"freeze": self.student.freeze} if stage.freeze is None else {}
             filled.append(stage.model_copy(update=update))
             before = stage.name
         return tuple(filled)

@@ -134,6 +134,19 @@ def layer_facts(report: Mapping[str, Any]) -> list[Fact]:
     ]
 
 
+def frozen_facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return what each stage left as it was, with the checksum that proves it; none in older reports."""
+    return [
+        (
+            stage["name"],
+            f"{', '.join(frozen['patterns'])}: {numbers.count(frozen['parameters'])} values in {frozen['tensors']} "
+            f"tensors, SHA-256 {frozen['checksum'][:16]}… before and after training",
+        )
+        for stage in report["stages"]
+        if (frozen := stage.get("frozen"))
+    ]
+
+
 def _layer(pair: Mapping[str, Any], role: str) -> str:
     return f"{pair[role]} ({' × '.join(map(str, pair[f'{role}_shape']))})"
 

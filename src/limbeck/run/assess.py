@@ -35,6 +35,8 @@ TITLES = {
     "smoothing": "labels, smoothed by 0.1",
     "teacher_labels": "the teacher's hard labels",
     "self_training": "its own pseudo-labels",
+    "scratch": "labels only, from new weights",
+    "source_only": "the source's labels, domains left apart",
 }
 
 
@@ -135,6 +137,7 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
             "name": stage.name,
             "model": findings.stages[stage.name][STUDENT],
             "objective": stage.objective.describe(),
+            "frozen": next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).frozen,
             "layers": list(next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).layers),
             "controls": {role: key for role, key in findings.stages[stage.name].items() if role != STUDENT},
             "verdict": verdict_json(findings.verdicts.get(stage.name)),

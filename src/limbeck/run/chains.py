@@ -91,6 +91,7 @@ def _key(
     steps: those of the student, which a control follows; earlier: the keys of the stages before.
     """
     own = f"{role}|{seed}|{stage.settings}|{objective_of(stage, role).describe()}|{stage.objective.uses_unlabelled}"
+    own += f"|{stage.freeze}"
     own += f"|{plan.student.described()}"
     if stage.settings.patience is not None and steps is not None:
         own += f"|{steps}"

@@ -27,7 +27,8 @@ from limbeck.objectives.objective import Objective
 from limbeck.run.board import BOARD, boards
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.knowledge import LEDGER, hear
-from limbeck.run.plan import ModelPlan, Plan, StagePlan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan, StagePlan
 from limbeck.run.profile import Profile, phases_of
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
@@ -40,7 +41,7 @@ from limbeck.types import Record
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
 SAMPLE = 8  # inputs that a teacher is made ready with
-STUDENT = "student"
+STUDENT, SCRATCH = "student", "scratch"
 OWN = ("teacher", STUDENT)  # never taken from the cache
 
 
@@ -107,8 +108,8 @@ class Workshop:
         student: what a control must keep step with; labeller: the control whose predictions self_training takes
         as labels.
         """
-        plan = self.plan
-        model = plan.model(plan.student, seed)
+        plan, made = self.plan, self.plan.student.from_scratch() if role == SCRATCH else self.plan.student
+        model = plan.model(made, seed)
         if before is not None:
             model.net.load_state_dict(before.model.net.state_dict())
         labels = plan.data.visible_labels(plan.labels_per_class, seed)
@@ -121,7 +122,8 @@ class Workshop:
         lesson = Lesson(self.pool, rows, validation, labels, plan.views)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = teacher if objective.needs else None
-        job = Job(role, seed, model, plan.student, objective, lesson, settings, budget, plan.data, needed)
+        frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
+        job = Job(role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen)
         trained = self._carry_out(job, folder)
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
@@ -206,6 +208,8 @@ def objective_of(stage: StagePlan, role: str) -> Objective:
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
+    if role == "source_only":
+        return stage.objective.control(source_only=True)
     return stage.objective.control(teacher_labels=role == "teacher_labels" and bool(stage.objective.needs))
 
 

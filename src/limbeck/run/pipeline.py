@@ -20,6 +20,7 @@ from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
+from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
@@ -240,6 +241,7 @@ def _report(
         "cost": cost,
         "environment": environment(workshop.device),
         "recipe": plan.recipe,
+        "domains": describe_domains(chosen.plan, findings),
         **drawings(chosen.plan, findings),
     }
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
-from torch import nn
 
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Views
 from limbeck.errors import ModelError, ObjectiveError, UserError, did_you_mean
 from limbeck.knowledge.wishes import Wishes
-from limbeck.models.adapt import Adapted, Normalise
-from limbeck.models.library import LIBRARIES
-from limbeck.models.weights import WEIGHTS, load_weights, read_card
+from limbeck.models.adapt import Adapted
+from limbeck.models.weights import WEIGHTS, read_card
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
-from limbeck.recipe.choices import MODELS, TERMS, build_choice
-from limbeck.recipe.data import DataSection, NormaliseSection
+from limbeck.recipe.choices import TERMS, build_choice
+from limbeck.recipe.data import DataSection
 from limbeck.recipe.load import dump_recipe
 from limbeck.recipe.model import CONTROLS, Recipe, StageSection, own_classes
 from limbeck.recipe.own import ask_for_trust, build_own
@@ -34,44 +29,11 @@ from limbeck.recipe.teacher import TeacherSection
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
+from limbeck.run.model_plan import ModelPlan, model_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
-
-
-@dataclass(frozen=True, eq=False)
-class ModelPlan:
-    """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
-    Python; fresh: whether each seed starts from new weights; weights: a file to start from.
-    """
-
-    build: Callable[[], nn.Module]
-    architecture: dict[str, Any] | None
-    title: str
-    normalise: Normalise | None
-    fresh: bool = True
-    weights: Path | None = None
-
-    def make(self, classes: int, seed: int) -> Adapted:
-        """Return a model with the starting weights of a seed."""
-        torch.manual_seed(seed)
-        net = self._net()
-        if self.weights is not None:
-            load_weights(net, self.weights)
-        return Adapted(net, classes=classes, normalise=self.normalise)
-
-    def described(self) -> str:
-        """Return what tells this model from another one of the same run."""
-        normalise = self.normalise and [self.normalise.mean.tolist(), self.normalise.std.tolist()]
-        return f"{self.architecture}|{self.title}|{self.weights}|{normalise}"
-
-    def _net(self) -> nn.Module:
-        try:
-            return self.build()
-        except (RuntimeError, MemoryError, OverflowError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(f"{self.title} cannot be built: {reason}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +49,16 @@ class TeacherPlan:
 
 @dataclass(frozen=True, eq=False)
 class StagePlan:
-    """One stage: the stage it starts from ("scratch" for new weights), its objective and settings."""
+    """One stage: the stage it starts from ("scratch" for the student's own start), its objective and settings.
+
+    freeze: what it leaves as it is, see `limbeck.models.freeze`.
+    """
 
     name: str
     start: str
     objective: Objective
     settings: Settings
+    freeze: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,9 +145,9 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     section = recipe.data
     few = section.labels_per_class
     views = views_of(section.augment, data, seed=recipe.seed, count=section.views, labels_per_class=few)
-    student = _model_plan(recipe.student.model, recipe.student.normalise, data, recipe.student.source)
+    student = model_plan_of(recipe.student.model, recipe.student.normalise, data, recipe.student.source)
     stages = tuple(_stage_plan(stage) for stage in recipe.resolved_stages())
-    controls, notes = resolve_controls(recipe.controls, data, few, stages)
+    controls, notes = resolve_controls(recipe.controls, data, few, stages, transfers=student.anew is not None)
     teacher = recipe.teacher
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
@@ -225,6 +191,7 @@ def open_data(section: DataSection) -> Data:
     return Data.open(
         expand(section.source),
         unlabelled=expand(section.unlabelled) if section.unlabelled else None,
+        target=expand(section.target) if section.target else None,
         validation=section.validation,
         test=section.test,
         split_seed=section.split_seed,
@@ -234,14 +201,24 @@ def open_data(section: DataSection) -> Data:
 
 
 def resolve_controls(
-    asked: Sequence[str] | None, data: Data, labels_per_class: int | None, stages: Sequence[StagePlan]
+    asked: Sequence[str] | None,
+    data: Data,
+    labels_per_class: int | None,
+    stages: Sequence[StagePlan],
+    *,
+    transfers: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the controls to train, and a note for each that was asked for but makes no sense here."""
+    """Return the controls to train, and a note for each that was asked for but makes no sense here.
+
+    transfers: whether the student starts from weights that were trained before.
+    """
     unlabelled = labels_per_class is not None or bool((data.pool.labels[data.train] < 0).any())
     taught = any(stage.objective.needs for stage in stages)
     possible = ["labels", "smoothing"]
     possible += ["teacher_labels"] if taught else []
     possible += ["self_training"] if unlabelled else []
+    possible += ["source_only"] if taught and any(stage.objective.aligns for stage in stages) else []
+    possible += ["scratch"] if transfers else []
     if asked is None:
         return tuple(possible), ()
     if not asked:
@@ -251,60 +228,12 @@ def resolve_controls(
             raise UserError(f"controls expects {', '.join(CONTROLS)}, got {name!r}.{did_you_mean(name, CONTROLS)}")
     reasons = {
         "self_training": "there is no sample without a label",
+        "source_only": "labels leaves the domains apart already, or no term brings them together",
+        "scratch": "the student starts from new weights in any case",
         "teacher_labels": "no term asks a teacher",
     }
     notes = [f"The control {name} was left out: {reasons[name]}." for name in asked if name not in possible]
     return tuple(name for name in possible if name in {"labels", *asked}), tuple(notes)
-
-
-def normaliser(choice: str | NormaliseSection, data: Data) -> Normalise | None:
-    """Return the normalisation of a model: the data's own statistics, given ones, or none.
-
-    Those of a table are in its preprocessing already.
-    """
-    if isinstance(choice, NormaliseSection):
-        return Normalise(choice.mean, choice.std)
-    if choice == "none" or data.preprocessing is not None:
-        return None
-    return Normalise(*data.statistics())
-
-
-def title_of(architecture: dict[str, Any]) -> str:
-    """Return an architecture in one line without its defaults, such as 'mlp(hidden=[32])'."""
-    (name, options), *_ = architecture.items()
-    known = inspect.signature(MODELS[name].__init__).parameters if name in MODELS else {}
-    defaults = {key: parameter.default for key, parameter in known.items()}
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
-    told = [f"{key}={value}" for key, value in options.items() if value != plain.get(key)]
-    return f"{name}({', '.join(told)})" if told else name
-
-
-def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, source: str | None = None) -> ModelPlan:
-    architecture = choice.model_dump(mode="json")
-    weights = Path(expand(source).removeprefix("file:")) if source else None
-    if weights is not None:
-        check_prepared_alike(weights.parent, data)
-    brings = choice.name in LIBRARIES  # a normalisation of its own
-    if brings and isinstance(normalise, NormaliseSection):
-        raise UserError(f"normalise does not go with a model of {choice.name}, which brings its own mean and std.")
-    return ModelPlan(
-        build=lambda: build_choice_for(choice, data),
-        architecture=None if choice.is_own else architecture,
-        title=title_of(architecture),
-        normalise=None if brings else normaliser(normalise, data),
-        weights=weights,
-        fresh=source is None,
-    )
-
-
-def build_choice_for(choice: Choice, data: Data) -> nn.Module:
-    """Build a model of the zoo, or of the user's own, for the shape and the classes of the data."""
-    if choice.is_own:
-        given = {"shape": data.shape, "classes": len(data.classes)}
-        own: nn.Module = build_own(choice.name, nn.Module, given, choice.options)
-        return own
-    net: nn.Module = MODELS[choice.name](data.shape, len(data.classes), **choice.options)
-    return net
 
 
 def _stage_plan(stage: StageSection) -> StagePlan:
@@ -312,7 +241,7 @@ def _stage_plan(stage: StageSection) -> StagePlan:
     objective = Objective(pairs, balance=stage.balance)
     assert stage.train is not None  # resolved
     assert stage.start is not None  # resolved
-    return StagePlan(stage.name, stage.start, objective, Settings(**dict(stage.train)))
+    return StagePlan(stage.name, stage.start, objective, Settings(**dict(stage.train)), stage.freeze or ())
 
 
 def _term(choice: Choice) -> Term:
@@ -333,7 +262,7 @@ def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Vi
     if section.source is not None and section.source.startswith("run:"):
         return TeacherPlan(teacher_of_run(Path(expand(section.source).removeprefix("run:")), data), None)
     assert section.model is not None  # the recipe has checked it
-    model = _model_plan(section.model, section.normalise, data, section.source)
+    model = model_plan_of(section.model, section.normalise, data, section.source)
     if section.source is not None:
         return TeacherPlan(model, None)
     few = recipe.data.labels_per_class if section.labels == "same" else None

@@ -75,7 +75,12 @@ def _take_a_step(
     Returns a line for each pair of layers that its terms compare.
     """
     count = stage.settings.batch_size
-    few = Batch(batch.inputs[:count], _first(batch.labels, count), index=_first(batch.index, count))
+    few = Batch(
+        batch.inputs[:count],
+        _first(batch.labels, count),
+        index=_first(batch.index, count),
+        domain=_first(batch.domain, count),
+    )
     said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
     student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
     if not any(parameter.requires_grad for parameter in student.parameters()):

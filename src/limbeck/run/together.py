@@ -8,7 +8,8 @@ from dataclasses import replace
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.errors import UserError
-from limbeck.run.plan import ModelPlan, Plan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan
 from limbeck.train import ranks
 
 OTHERS = {

@@ -33,7 +33,7 @@ from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.compiled import compiled, wants_compiling
 from limbeck.train.hearing import leave, listen, narrow
-from limbeck.train.order import Order
+from limbeck.train.order import Halves, Order, order_of
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
@@ -134,8 +134,12 @@ def fit(
         compiles = objective.balance is None and wants_compiling(
             settings.compile, model, accelerator.device, work, budget.steps
         )
-        order, best, progress = Order(lesson.rows, seed), {}, Progress(precision=usual.precision, compiled=compiles)
-        optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
+        order, best, progress = (
+            order_of(lesson.rows, lesson.samples.domain, seed),
+            {},
+            Progress(precision=usual.precision, compiled=compiles),
+        )
+        optimizer = build_optimizer(settings, model, objective.parameters())
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
@@ -301,7 +305,7 @@ def _quickened(
     return model if fast is None else fast
 
 
-def _batches(lesson: Lesson, order: Order, settings: Settings, step: int) -> list[Batch]:
+def _batches(lesson: Lesson, order: Order | Halves, settings: Settings, step: int) -> list[Batch]:
     """Return this process's slice of the batch of a step, in the parts that it is taken in: as many on each process."""
     rows, showing = (ranks.slice_of(values) for values in order.batch(step, settings.batch_size))
     device, views = lesson.samples.device, lesson.views
