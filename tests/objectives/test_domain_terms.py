@@ -168,7 +168,7 @@ def test_labels_are_not_looked_at() -> None:
         term = make()
         term.prepare(outputs, Knowledge(), Context(torch.nn.Identity(), 6))
         found = {
-            float(term(outputs, Knowledge(), Batch(torch.zeros(6, 1), labels, domain=torch.arange(6) % 2)))
+            term(outputs, Knowledge(), Batch(torch.zeros(6, 1), labels, domain=torch.arange(6) % 2)).item()
             for labels in (None, torch.zeros(6, dtype=torch.int64), torch.arange(6) % 3)
         }
         assert len(found) == 1

@@ -71,6 +71,7 @@ def judge(
     margin: float = 0.005,
     metric: str = "accuracy",
     notes: Sequence[str] = (),
+    subject: str = "Distillation",
 ) -> Verdict:
     """Compare the student with the control that was best on validation, and say what that means.
 
@@ -78,8 +79,8 @@ def judge(
     validation: mean validation accuracy of each control; of equals the first in `controls` counts. teacher:
     [N] or [S, N]. teacher_labels: [S, N] of the control taught by the teacher's hard labels. margin: the
     gain, in 0..1, below which a difference does not matter. metric: "accuracy", or the name of another
-    per-sample figure, larger is better. Raises ValueError for arrays that do not match, no control, or fewer
-    than two samples.
+    per-sample figure, larger is better. subject: what is judged, in words. Raises ValueError for arrays that do not
+    match, no control, or fewer than two samples.
     """
     student = checked("the student", student, metric)
     check_request(student, controls, validation, margin)
@@ -89,7 +90,7 @@ def judge(
     share = None if teacher is None else _gap_closed(student, others[against], rows(teacher, student, metric))
     more = wanted(found.gain, margin, found.spread) if found.outcome == "unclear" else Wanted(None, None)
     opponent = f"the {'best ' if len(controls) > 1 else ''}control without a teacher ({against})"
-    headline = f"{wording.opening(found.outcome, margin, metric)}: {_finding(found, opponent, metric)}."
+    headline = f"{wording.opening(found.outcome, margin, metric, subject)}: {_finding(found, opponent, metric)}."
     return Verdict(
         outcome=found.outcome,
         against=against,

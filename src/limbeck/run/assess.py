@@ -29,7 +29,7 @@ SCHEMA = 1
 FEW_STEPS = 100
 FEW_VALIDATION = 50
 MOST_CONFUSED = 200  # classes; a matrix grows with their square, and nobody could read a larger one
-TEACHER = "teacher"
+TEACHER, ALIGNING = "teacher", "Bringing the domains together"
 TITLES = {
     "labels": "labels only",
     "smoothing": "labels, smoothed by 0.1",
@@ -219,6 +219,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         teacher=None if teacher is None else teacher.correct if len(teacher.seeds) > 1 else teacher.correct[0],
         teacher_labels=findings.answers[hard].correct if hard else None,
         margin=plan.margin,
+        subject=ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation",
         notes=[
             *chosen_by,
             *_short_training(stage, findings.fits[keys[STUDENT]]),
