@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ModelError
 from limbeck.files import write_bytes, write_text
+from limbeck.models.trees import Trees
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -64,6 +65,8 @@ def load_weights(net: nn.Module, path: Path, *, expected: str | None = None) -> 
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is not a readable safetensors file: {error}.") from error
+    if isinstance(net, Trees):
+        net.make_room(state)
     _check_state(net.state_dict(), state, path)
     net.load_state_dict(state)
     if expected is not None and checksum(net) != expected:

@@ -7,6 +7,7 @@ from limbeck.objectives.attention_transfer import AttentionTransfer
 from limbeck.objectives.binary_soft_labels import BinarySoftLabels
 from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.curriculum_soft_labels import CurriculumSoftLabels
 from limbeck.objectives.decoupled_soft_labels import DecoupledSoftLabels
 from limbeck.objectives.entropy_penalty import EntropyPenalty
 from limbeck.objectives.hint import Hint
@@ -29,6 +30,7 @@ __all__ = [
     "BinarySoftLabels",
     "Contrastive",
     "CrossEntropy",
+    "CurriculumSoftLabels",
     "DecoupledSoftLabels",
     "EntropyPenalty",
     "Hint",

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from limbeck.run.plan import ModelPlan
 from limbeck.run.profile import timed
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
+from limbeck.train.grown import grow
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
 from limbeck.train.phases import Phases
 from limbeck.train.settings import Settings
@@ -96,7 +98,8 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [_code(), torch.__version__, device.type, torch.get_num_threads(), has_matrix_units(device), ranks.world()],
+            [_code(), torch.__version__, version("scikit-learn"), device.type, torch.get_num_threads()],
+            [has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
@@ -106,15 +109,19 @@ class Job:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
-        progress = fit(
-            self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget, teacher=self.teacher,
-            seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT, observers=observers,
-            phases=phases,
-        )  # fmt: skip
+        if self.made.grown:
+            progress = grow(self.model, self.objective, self.lesson, teacher=self.teacher, seed=self.seed)
+        else:
+            progress = fit(
+                self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget,
+                teacher=self.teacher, seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT,
+                observers=observers, phases=phases,
+            )  # fmt: skip
         self.model.cpu()
         temperature = validation_temperature(self.model, self.lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
-        description = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
+        description: dict[str, Any] = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
+        description |= {"learned": self.objective.learned}
         result = {"progress": asdict(progress), "temperature": temperature, "from_cache": False}
         found = {**description, "settings": asdict(self.settings), **result}
         write_text(folder / FIT, json.dumps(found))

@@ -18,6 +18,7 @@ from limbeck.errors import ModelError, ObjectiveError, UserError, did_you_mean
 from limbeck.knowledge.wishes import Wishes
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.library import LIBRARIES
+from limbeck.models.trees import Trees
 from limbeck.models.weights import WEIGHTS, load_weights, read_card
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
@@ -34,6 +35,7 @@ from limbeck.recipe.teacher import TeacherSection
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
+from limbeck.run.grown import settled
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
@@ -43,7 +45,7 @@ from limbeck.train.settings import Settings
 @dataclass(frozen=True, eq=False)
 class ModelPlan:
     """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
-    Python; fresh: whether each seed starts from new weights; weights: a file to start from.
+    Python; fresh: whether each seed starts from new weights; weights: a file to start from; grown: whether it is trees.
     """
 
     build: Callable[[], nn.Module]
@@ -52,6 +54,7 @@ class ModelPlan:
     normalise: Normalise | None
     fresh: bool = True
     weights: Path | None = None
+    grown: bool = False
 
     def make(self, classes: int, seed: int) -> Adapted:
         """Return a model with the starting weights of a seed."""
@@ -186,7 +189,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
     box = black_box_of(teacher, source, data, views=views, path=path) if teacher else None
-    return Plan(
+    plan = Plan(
         name=recipe.name,
         seeds=tuple(range(recipe.seed, recipe.seed + recipe.seeds)),
         data=data,
@@ -206,6 +209,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         black_box=box,
         wishes=Wishes(**dict(recipe.knowledge)),
     )
+    return settled(plan)
 
 
 def open_data(section: DataSection) -> Data:
@@ -285,15 +289,17 @@ def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, s
     if weights is not None:
         check_prepared_alike(weights.parent, data)
     brings = choice.name in LIBRARIES  # a normalisation of its own
+    grown = choice.name in MODELS and issubclass(MODELS[choice.name], Trees)
     if brings and isinstance(normalise, NormaliseSection):
         raise UserError(f"normalise does not go with a model of {choice.name}, which brings its own mean and std.")
     return ModelPlan(
         build=lambda: build_choice_for(choice, data),
         architecture=None if choice.is_own else architecture,
         title=title_of(architecture),
-        normalise=None if brings else normaliser(normalise, data),
+        normalise=None if brings else normaliser("none" if grown and normalise == "data" else normalise, data),
         weights=weights,
         fresh=source is None,
+        grown=grown,
     )
 
 
