@@ -22,11 +22,13 @@ from limbeck.run.result import read_report
 
 HERE = Path(__file__).parent
 RECIPE = HERE.parent / "recipes" / "trees-digits.yaml"
-ALL = ("data.labels_per_class=null",)
-MNIST = (
+DIGITS = ("teacher={source: 'run:{runs}/trees-digits--20-labels-each--tree'}",)  # trained once
+ALL = (*DIGITS, "data.labels_per_class=null")
+FIRST = (
     "data={source: 'idx:$LIMBECK_DATA/mnist', validation: 0.8333333}",
     "teacher={model: {cnn: {width: 16}}, train: {epochs: 4, batch_size: 128, lr: 0.01}}",
 )
+MNIST = (FIRST[0], "teacher={source: 'run:{runs}/trees-mnist-10-000--all-labels--tree'}")
 FOREST = ("student.model={forest: {trees: 20, max_depth: 10}}",)
 BOOSTING = ("student.model={boosting: {rounds: 50}}",)
 WARM, HOT = (f"objective.soft_labels.temperature={one}" for one in (2, 4))
@@ -36,7 +38,7 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One run. title: what the page calls it; settings: as for --set."""
+    """One run. title: what the page calls it; settings: as for --set, with {runs} for the folder of runs."""
 
     title: str
     settings: tuple[str, ...] = ()
@@ -49,20 +51,20 @@ class Case:
 
 CASES = (
     Case("digits, 20 labels each, tree"),
-    Case("digits, 20 labels each, tree, T 2", (WARM,)),
-    Case("digits, 20 labels each, tree, T 4", (HOT,)),
-    Case("digits, 20 labels each, forest", FOREST),
-    Case("digits, 20 labels each, boosting", BOOSTING),
+    Case("digits, 20 labels each, tree, T 2", (*DIGITS, WARM)),
+    Case("digits, 20 labels each, tree, T 4", (*DIGITS, HOT)),
+    Case("digits, 20 labels each, forest", (*DIGITS, *FOREST)),
+    Case("digits, 20 labels each, boosting", (*DIGITS, *BOOSTING)),
     Case("digits, all labels, tree", ALL),
     Case("digits, all labels, tree, T 2", (*ALL, WARM)),
     Case("digits, all labels, tree, T 4", (*ALL, HOT)),
     Case("digits, all labels, tree of depth 5", (*ALL, "student.model={tree: {max_depth: 5}}")),
     Case("digits, all labels, forest", (*ALL, *FOREST)),
     Case("digits, all labels, boosting", (*ALL, *BOOSTING)),
-    Case("MNIST 10,000, all labels, tree", MNIST),
+    Case("MNIST 10,000, all labels, tree", FIRST),
     Case("MNIST 10,000, all labels, tree, T 2", (*MNIST, WARM)),
     Case("MNIST 10,000, all labels, forest", (*MNIST, *FOREST)),
-    Case("MNIST 10,000, 20 labels each, tree", (*MNIST, "data.labels_per_class=20", "teacher.labels=all")),
+    Case("MNIST 10,000, 20 labels each, tree", (*MNIST, "data.labels_per_class=20")),
 )
 
 
@@ -88,7 +90,8 @@ def finish(case: Case, runs: Path) -> Report:
     folder = runs / case.key
     if not (folder / REPORT).is_file():
         print(f"Running {case.title}", file=sys.stderr)
-        run(plan_from_recipe(load_recipe(RECIPE, case.settings)), out=folder, resume=(folder / "recipe.yaml").is_file())
+        settings = [setting.replace("{runs}", str(runs)) for setting in case.settings]
+        run(plan_from_recipe(load_recipe(RECIPE, settings)), out=folder, resume=(folder / "recipe.yaml").is_file())
     return read_report(folder)
 
 
