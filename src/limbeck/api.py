@@ -21,6 +21,7 @@ from limbeck.data.mixup import Mixup
 from limbeck.data.views import Transform, Views
 from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
+from limbeck.models.trees import Trees
 from limbeck.models.weights import WEIGHTS, checksum, load_weights
 from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
@@ -36,6 +37,7 @@ from limbeck.run.box import BlackBox
 from limbeck.run.device import pick_device
 from limbeck.run.fits import STUDENT
 from limbeck.run.folder import REPORT
+from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.pipeline import run
 from limbeck.run.plan import Plan, StagePlan, TeacherPlan, plan_from_recipe, resolve_controls, teacher_of_run
@@ -153,7 +155,7 @@ def _plan(
     stages = (StagePlan("student", "scratch", objective, settings),)
     chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
     box = _black_box(teacher, teacher_normalise, data, views)
-    return Plan(
+    plan = Plan(
         name="check",
         seeds=tuple(seeds),
         data=data,
@@ -166,6 +168,7 @@ def _plan(
         notes=notes,
         black_box=box,
     )
+    return settled(plan)
 
 
 def run_recipe(
@@ -231,11 +234,13 @@ def _check_export(onnx: bool, int8: bool, tolerance: float) -> None:
 def _student_plan(student: Build, normalise: Normalise | None) -> ModelPlan:
     if isinstance(student, nn.Module):
         start = copy.deepcopy(student)
+        if isinstance(start, Trees):
+            return ModelPlan(lambda: copy.deepcopy(start), None, _title(student), normalise, grown=True)
         return ModelPlan(lambda: copy.deepcopy(start), None, _title(student), normalise, fresh=False)
     if not callable(student):
         raise ModelError(f"student expects a module or a factory without arguments, got {type(student).__name__}.")
     made = _made(student)
-    return ModelPlan(student, None, _title(made), normalise)
+    return ModelPlan(student, None, _title(made), normalise, grown=isinstance(made, Trees))
 
 
 def _made(factory: Callable[[], object]) -> nn.Module:

@@ -35,6 +35,7 @@ from limbeck.objectives import (
     BinarySoftLabels,
     CorrelationAlignment,
     CrossEntropy,
+    CurriculumSoftLabels,
     DecoupledSoftLabels,
     DomainAdversarial,
     EntropyPenalty,
@@ -84,6 +85,14 @@ class Example:
 MAPS, VECTORS = {"f": (3, 2, 2)}, {"f": (4,)}
 ONE, OTHER = {"s": (3, 2, 2)}, {"t": (2, 2, 2)}
 
+PER_SAMPLE = [
+    (BinarySoftLabels, references.binary_soft_labels),
+    (DecoupledSoftLabels, references.decoupled_soft_labels),
+    (JensenShannon, references.jensen_shannon),
+    (LogitMatching, references.logit_matching),
+    (SoftLabels, references.soft_labels),
+]
+
 EXAMPLES = [
     Example(AttentionTransfer, on_features(test_attention_transfer.by_hand), student=MAPS, teacher=MAPS),
     Example(
@@ -122,6 +131,8 @@ EXAMPLES = [
     Example(lambda: BinarySoftLabels(3.0), references.binary_soft_labels),
     Example(CrossEntropy, references.cross_entropy, zero=False),
     Example(lambda: CrossEntropy(0.1), references.cross_entropy, zero=False),
+    Example(CurriculumSoftLabels, references.curriculum_soft_labels),
+    Example(lambda: CurriculumSoftLabels(2.0, 5.0), references.curriculum_soft_labels),
     Example(DecoupledSoftLabels, references.decoupled_soft_labels),
     Example(lambda: DecoupledSoftLabels(2.0, target=0.5, others=2.0), references.decoupled_soft_labels),
     Example(EntropyPenalty, references.entropy_penalty, zero=False),
@@ -134,6 +145,11 @@ EXAMPLES = [
     Example(SoftLabels, references.soft_labels),
     Example(lambda: SoftLabels(2.0, standardise=True), references.soft_labels),
     Example(TeacherLabels, references.teacher_labels, zero=False),
+    *(
+        Example(lambda kind=kind, by=by: kind(per_sample=by), reference)
+        for kind, reference in PER_SAMPLE
+        for by in ("confidence", "correctness")
+    ),
     Example(WeightPenalty, references.weight_penalty, zero=False),
     Example(lambda: WeightPenalty(exclude_norm_and_bias=False), references.weight_penalty, zero=False),
 ]  # fmt: skip
@@ -305,6 +321,19 @@ def test_equal_answers_leave_nothing_to_learn(example: Example) -> None:
     gradients = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
     assert abs(value.item()) < 1e-12 < 1e-4 < case.value().item()
     assert all(one is None or one.abs().max() < 1e-7 for one in gradients)
+
+
+@over([example for example in EXAMPLES if example.make().aims])
+def test_what_a_term_aims_at_pulls_as_the_term_does(example: Example) -> None:
+    case = Case(example, torch.float64)
+    logits, temperature = case.outputs().logits.detach().requires_grad_(True), getattr(case.term, "temperature", 1.0)
+    aims, counts = case.term.aim(case.knowledge(), case.batch(), C)
+    torch.testing.assert_close(aims.sum(1)[counts > 0].double(), torch.ones(int((counts > 0).sum())).double())
+    each = -(aims * torch.log_softmax(logits / temperature, 1)).sum(1)
+    total = temperature**2 * (counts * each).sum() / case.term.counted(case.knowledge(), case.batch())
+    value = case.term(Outputs(logits), case.knowledge(), case.batch())
+    mine, theirs = (torch.autograd.grad(one, logits)[0] for one in (total, value))
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-7)
 
 
 @every_term_that_draws_nothing

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ModelError
 from limbeck.files import write_bytes, write_text
+from limbeck.models.trees import Trees
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -65,6 +66,8 @@ def load_weights(net: nn.Module, path: Path, *, expected: str | None = None) -> 
     expected: the SHA-256 that the loaded weights must have. Raises ModelError, naming what differs.
     """
     state = _read_state(path)
+    if isinstance(net, Trees):
+        net.make_room(state)
     _check_state(net.state_dict(), state, path)
     net.load_state_dict(state)
     if expected is not None and checksum(net) != expected:

@@ -8,6 +8,7 @@ from limbeck.objectives.binary_soft_labels import BinarySoftLabels
 from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.correlation_alignment import CorrelationAlignment
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.curriculum_soft_labels import CurriculumSoftLabels
 from limbeck.objectives.decoupled_soft_labels import DecoupledSoftLabels
 from limbeck.objectives.domain_adversarial import DomainAdversarial
 from limbeck.objectives.entropy_penalty import EntropyPenalty
@@ -35,6 +36,7 @@ __all__ = [
     "Contrastive",
     "CorrelationAlignment",
     "CrossEntropy",
+    "CurriculumSoftLabels",
     "DecoupledSoftLabels",
     "DomainAdversarial",
     "EntropyPenalty",

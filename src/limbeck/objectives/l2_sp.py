@@ -20,9 +20,8 @@ class L2Sp(Term):
     """`alpha / 2 ||w - w0||^2` over the weights that came from elsewhere, `beta / 2 ||w||^2` over those of a new head.
 
     w0 are the weights at the start of the stage; the new head is what did not fit the student's source, nothing where
-    all weights came from there. alpha: of the way from the start, 0 or more; beta: of a new head's weights, 0 or more. It
-    takes the place of weight decay, so set
-    `train.weight_decay` to 0. Published: alpha 0.1, beta 0.01.
+    all weights came from there. alpha: of the way from the start, 0 or more; beta: of a new head's weights, 0 or more.
+    It takes the place of weight decay, so set `train.weight_decay` to 0. Published: alpha 0.1, beta 0.01.
     """
 
     unlabelled = False

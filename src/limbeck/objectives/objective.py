@@ -91,6 +91,15 @@ class Objective(nn.Module):
         terms = [term for term in self.terms if isinstance(term, DomainTerm)]
         return _each_once(name for term in terms for name in term.heard or term.named) if terms else None
 
+    def learned(self) -> dict[str, dict[str, float]]:
+        """What terms have learned for themselves, by the term's name; empty where none has."""
+        return {name: found for number, name in enumerate(self.names) if (found := self._term(number).learned)}
+
+    @property
+    def without_aim(self) -> list[str]:
+        """The names of the terms that draw the student to no distribution that they can name."""
+        return [name for number, name in enumerate(self.names) if not self._term(number).aims]
+
     @property
     def compares_features(self) -> list[str]:
         """The names of the terms that look at the layers of student and teacher."""
@@ -158,6 +167,8 @@ class Objective(nn.Module):
         for weights that are schedules. measure: whether gradients are measured now, where they are balanced; they are
         the first time in any case.
         """
+        for number in range(len(self.weights)):
+            self._term(number).at_epoch(epoch)
         values = [term(student, teacher, batch) for term in self.terms]
         factors = self._factors(values, epoch, measure)
         values = [value if shares is None else value * shares[number] for number, value in enumerate(values)]
@@ -165,6 +176,11 @@ class Objective(nn.Module):
         for factor, value in zip(factors[1:], values[1:], strict=True):
             loss = loss + factor * value
         return loss, {name: value.detach() for name, value in zip(self.names, values, strict=True)}
+
+    def aims(self, teacher: Knowledge, batch: Batch, classes: int) -> tuple[Tensor, Tensor]:
+        """Return each term's distributions [terms, B, C] and how much the rows count in it [terms, B]."""
+        found = [self._term(number).aim(teacher, batch, classes) for number in range(len(self.weights))]
+        return torch.stack([each for each, _ in found]), torch.stack([counts for _, counts in found])
 
     def gradients(self, epoch: float) -> Mapping[str, Mapping[str, float]] | None:
         """Return what was measured of the terms' gradients, None where they are not balanced; epoch: as in forward.

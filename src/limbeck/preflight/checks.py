@@ -50,6 +50,7 @@ def check_learning(subject: Subject) -> list[Finding]:
 
 
 OF_A_STUDENT: tuple[Check, ...] = (check_student_varies, check_layers, check_gradients, check_learning)
+OF_TREES: tuple[Check, ...] = (check_learning,)  # of their teacher; until they are grown they say nothing
 
 SEVERITY = ("fault", "warning", "note")
 
@@ -85,7 +86,7 @@ def checks_for(subject: Subject) -> Iterable[Check]:
         and not not_finite(subject.student.net)
         and (subject.teacher or subject.plan.black_box or not needed)
     ):
-        yield from OF_A_STUDENT
+        yield from OF_TREES if subject.plan.student.grown else OF_A_STUDENT
 
 
 def _carry_out(check: Check, subject: Subject) -> list[Finding]:

@@ -102,7 +102,7 @@ def student_rehearsal(subject: Subject, stage: StagePlan) -> Rehearsal:
 def teacher_rehearsal(subject: Subject) -> Rehearsal | None:
     """Return the rehearsal of the teacher's own training; None where it is not trained in the run."""
     plan = subject.plan.teacher
-    if plan is None or plan.settings is None or subject.teacher is None:
+    if plan is None or plan.settings is None or subject.teacher is None or plan.model.grown:
         return None
     per_class = None if plan.labels == "all" else subject.plan.labels_per_class
     labels = subject.plan.data.visible_labels(per_class, subject.plan.seeds[0])

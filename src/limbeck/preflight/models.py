@@ -67,8 +67,12 @@ def not_finite(net: nn.Module) -> list[str]:
 
 
 def check_capacity(subject: Subject) -> list[Finding]:
-    """A note named `capacity`: how much smaller the student is, and whether the gap is very large or none."""
-    if subject.teacher is None or subject.student is None:
+    """A note named `capacity`: how much smaller the student is, and whether the gap is very large or none.
+
+    Nothing for trees, whose size is known once they are grown.
+    """
+    grown = subject.plan.student.grown or (subject.plan.teacher is not None and subject.plan.teacher.model.grown)
+    if subject.teacher is None or subject.student is None or grown:
         return []
     sample = subject.plan.data.pool.batch(subject.plan.data.train[:1]).inputs
     teacher, student = (size(copy.deepcopy(model), sample) for model in (subject.teacher, subject.student))

@@ -222,7 +222,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         subject=ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation",
         notes=[
             *chosen_by,
-            *_short_training(stage, findings.fits[keys[STUDENT]]),
+            *_short_training(plan, stage, findings.fits[keys[STUDENT]]),
             *_whose_labels(plan),
             *_same_start(plan),
             *_weak_teacher(findings, free),
@@ -261,9 +261,9 @@ def _choice(
     return validation, []
 
 
-def _short_training(stage: StagePlan, fits: BySeed) -> list[str]:
+def _short_training(plan: Plan, stage: StagePlan, fits: BySeed) -> list[str]:
     steps = max(one.progress.step for one in fits.values())
-    if steps >= FEW_STEPS:
+    if steps >= FEW_STEPS or plan.student.grown:
         return []
     return [
         f"Stage {stage.name} took only {steps} optimizer steps of {stage.settings.batch_size} samples: more epochs or "
@@ -338,8 +338,8 @@ def _describe(
         "title": _title(role, name, key),
         "architecture": made.title,
         "metrics": metrics_of(findings.answers[key], findings.teacher, plan.evaluate),
-        "steps": steps[0] if len(set(steps)) == 1 else None,
-        "steps_per_seed": steps,
+        "steps": steps[0] if len(set(steps)) == 1 and not made.grown else None,
+        "steps_per_seed": None if made.grown else steps,
         "parameters": size.parameters,
         "bytes": size.bytes,
         "macs": size.macs,

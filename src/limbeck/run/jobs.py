@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from limbeck.run.model_plan import ModelPlan
 from limbeck.run.profile import timed
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
+from limbeck.train.grown import grow
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
 from limbeck.train.phases import Phases
 from limbeck.train.settings import Settings
@@ -99,7 +101,8 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [_code(), torch.__version__, device.type, torch.get_num_threads(), has_matrix_units(device), ranks.world()],
+            [_code(), torch.__version__, version("scikit-learn"), device.type, torch.get_num_threads()],
+            [has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze],
@@ -111,17 +114,21 @@ class Job:
     def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
         freeze(self.model, self.freeze, self.lesson.samples.batch(self.lesson.rows[:2]).inputs.cpu())
         before = frozen_checksum(self.model)
-        progress = fit(
-            self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget, teacher=self.teacher,
-            seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT, observers=observers,
-            phases=phases,
-        )  # fmt: skip
+        if self.made.grown:
+            progress = grow(self.model, self.objective, self.lesson, teacher=self.teacher, seed=self.seed)
+        else:
+            progress = fit(
+                self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget,
+                teacher=self.teacher, seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT,
+                observers=observers, phases=phases,
+            )  # fmt: skip
         self.model.cpu()
         if frozen_checksum(self.model) != before:
             raise Failure(f"Frozen weights or buffers of {self.name} changed in training; this is a bug.")
         temperature = validation_temperature(self.model, self.lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
-        description = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
+        description: dict[str, Any] = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
+        description |= {"learned": self.objective.learned}
         result = {"progress": asdict(progress), "temperature": temperature, "from_cache": False}
         kept = frozen_state(self.model)
         frozen = {"patterns": self.freeze, "tensors": len(kept), "parameters": sum(map(torch.numel, kept.values())),

@@ -133,6 +133,11 @@ def _choose(desk: _Desk, tables: int, ledger: Ledger, watcher: Watcher) -> None:
 def check_wishes(plan: Plan) -> None:
     """Raise UserError where what a recipe says about knowledge does not fit the rest of it."""
     wishes = plan.wishes
+    if wishes.top_k is not None and any("curriculum_soft_labels" in one.names for one in _objectives(plan)):
+        raise UserError(
+            "knowledge.top_k keeps the sum of the other classes at listed temperatures, but curriculum_soft_labels "
+            "learns its own; leave knowledge.top_k out."
+        )
     if wishes.mode in ("memory", "stored") and plan.views is not None and plan.views.count == "fresh":
         raise UserError(
             f"knowledge.mode {wishes.mode} keeps answers, but data.views: fresh never shows a view twice; give "

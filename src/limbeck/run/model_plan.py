@@ -15,6 +15,7 @@ from limbeck.data.dataset import Data
 from limbeck.errors import ModelError, UserError
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.library import LIBRARIES
+from limbeck.models.trees import Trees
 from limbeck.models.weights import WEIGHTS, read_card, start_from
 from limbeck.recipe.choices import MODELS
 from limbeck.recipe.data import NormaliseSection
@@ -28,7 +29,8 @@ from limbeck.run.reload import check_prepared_alike, normalise_of
 class ModelPlan:
     """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
     Python; fresh: whether each seed starts from new weights; weights: a file to start from, but for a head of other
-    classes; anew: gives the net with new weights, where it starts from others, None where it does not.
+    classes; anew: gives the net with new weights, where it starts from others, None where it does not; grown: whether
+    it is trees.
     """
 
     build: Callable[[], nn.Module]
@@ -38,6 +40,7 @@ class ModelPlan:
     fresh: bool = True
     weights: Path | None = None
     anew: Callable[[], nn.Module] | None = None
+    grown: bool = False
 
     def make(self, classes: int, seed: int) -> Adapted:
         """Return a model with the starting weights of a seed."""
@@ -96,16 +99,18 @@ def model_plan_of(
     if weights is not None:
         check_prepared_alike(weights.parent, data)
     brings = choice.name in LIBRARIES  # a normalisation of its own
+    grown = choice.name in MODELS and issubclass(MODELS[choice.name], Trees)
     if brings and isinstance(normalise, NormaliseSection):
         raise UserError(f"normalise does not go with a model of {choice.name}, which brings its own mean and std.")
     return ModelPlan(
         build=lambda: build_choice_for(choice, data),
         architecture=None if choice.is_own else architecture,
         title=title_of(architecture),
-        normalise=None if brings else _normaliser(normalise, data, source, weights),
+        normalise=None if brings or (grown and normalise == "data") else _normaliser(normalise, data, source, weights),
         weights=weights,
         fresh=source is None,
         anew=_anew(choice, data, started=weights is not None),
+        grown=grown,
     )
 
 

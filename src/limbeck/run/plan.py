@@ -29,6 +29,7 @@ from limbeck.recipe.teacher import TeacherSection
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
+from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan, model_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.teachers.module import fingerprint
@@ -152,7 +153,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
     box = black_box_of(teacher, source, data, views=views, path=path) if teacher else None
-    return Plan(
+    plan = Plan(
         name=recipe.name,
         seeds=tuple(range(recipe.seed, recipe.seed + recipe.seeds)),
         data=data,
@@ -172,6 +173,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         black_box=box,
         wishes=Wishes(**dict(recipe.knowledge)),
     )
+    return settled(plan)
 
 
 def open_data(section: DataSection) -> Data:

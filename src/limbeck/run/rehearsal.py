@@ -83,6 +83,10 @@ def _take_a_step(
     )
     said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
     student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
+    if plan.student.grown:
+        _try("student", student.eval(), few.inputs)
+        objective.aims(said, few, student.classes)
+        return []
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)
