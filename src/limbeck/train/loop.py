@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.data.samples import Samples
 from limbeck.data.views import Views
@@ -136,7 +136,7 @@ def fit(
         )
         order, best, progress = Order(lesson.rows, seed), {}, Progress(precision=usual.precision, compiled=compiles)
         optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
-        modules = {"model": model.net, "objective": objective}
+        modules = _changing(model, objective, teacher)
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(usual, precision=progress.precision)
@@ -160,6 +160,7 @@ def fit(
             sums += take(
                 taught, learning_rate(settings, step, budget.steps), step / budget.per_epoch, measure=step % EVERY == 0
             )
+            _follow(teacher, model, step)
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             progress.asked = before + _asked(teacher) * ranks.world()
@@ -176,9 +177,19 @@ def fit(
                 save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
                 saved = time.monotonic()
     progress.sums = []
-    model.net.load_state_dict(best)
-    model.eval()
+    model.eval().net.load_state_dict(best)
     return progress
+
+
+def _changing(model: Adapted, objective: Objective, teacher: Teacher | None) -> dict[str, nn.Module]:
+    """Return what a fit changes, by the names that checkpoints have for it."""
+    moving = None if teacher is None else teacher.moving
+    return {"model": model.net, "objective": objective, **({} if moving is None else {"teacher": moving})}
+
+
+def _follow(teacher: Teacher | None, model: Adapted, step: int) -> None:
+    if teacher is not None:
+        teacher.follow(model, step)
 
 
 @torch.no_grad()
