@@ -81,7 +81,10 @@ def test_one_sentence_for_one_place(line, says):
             "{model: mlp, normalise: {mean: [1], std: [0]}}",
             "student.normalise.std.0 (line 1): expected more than 0, got 0.",
         ),
-        ("{model: mlp, source: 'hf:x'}", "student (line 1): source expects 'file:WEIGHTS.safetensors', got 'hf:x'."),
+        (
+            "{model: mlp, source: 'hf:x'}",
+            "student (line 1): source expects 'file:WEIGHTS.safetensors' or 'teacher', got 'hf:x'.",
+        ),
     ],
 )
 def test_student(student, says):

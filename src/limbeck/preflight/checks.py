@@ -17,7 +17,7 @@ from limbeck.preflight.finding import Finding
 from limbeck.preflight.gradients import check_gradients, check_objective, check_student_varies
 from limbeck.preflight.layers import check_layers
 from limbeck.preflight.learning import judge, trials
-from limbeck.preflight.models import build, check_capacity, check_weights, not_finite
+from limbeck.preflight.models import build, check_capacity, check_start, check_weights, not_finite
 from limbeck.preflight.normalisation import check_normalisation
 from limbeck.preflight.questions import count_questions
 from limbeck.preflight.subject import Subject
@@ -34,7 +34,7 @@ OF_DATA: tuple[Check, ...] = (
     check_near_duplicates,
     check_labels,
 )
-OF_MODELS: tuple[Check, ...] = (check_weights, check_capacity, check_objective, count_questions)
+OF_MODELS: tuple[Check, ...] = (check_weights, check_start, check_capacity, check_objective, count_questions)
 OF_A_FINISHED_TEACHER: tuple[Check, ...] = (
     check_accuracy,
     check_class_order,
@@ -80,7 +80,8 @@ def checks_for(subject: Subject) -> Iterable[Check]:
         return
     if subject.taught:
         yield from OF_A_FINISHED_TEACHER
-    needed = any(stage.objective.needs for stage in subject.plan.stages)
+    stages = subject.plan.stages if subject.plan.itself is None else ()
+    needed = any(stage.objective.needs and stage.teacher is None for stage in stages)
     if (
         subject.student is not None
         and not not_finite(subject.student.net)

@@ -15,6 +15,7 @@ from limbeck.evaluate.cost import Size, size
 from limbeck.models.adapt import Adapted
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.subject import Subject
+from limbeck.run.inherit import copied
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.plan import Plan
 
@@ -64,6 +65,12 @@ def not_finite(net: nn.Module) -> list[str]:
         for name, value in net.state_dict().items()
         if value.is_floating_point() and not bool(torch.isfinite(value).all())
     ]
+
+
+def check_start(subject: Subject) -> list[Finding]:
+    """A note named `start`: which weights the student takes from the teacher; a fault where none fit."""
+    sentence = copied(subject.plan)[1]
+    return [Finding("note", "start", sentence)] if sentence else []
 
 
 def check_capacity(subject: Subject) -> list[Finding]:

@@ -121,7 +121,8 @@ def _keys_at(place: Place) -> Iterator[str]:
     for part in place:
         if isinstance(part, int):
             continue
-        fields = [kind.model_fields[str(part)] for kind in kinds if str(part) in kind.model_fields]
+        known = [pair for kind in kinds for pair in kind.model_fields.items()]
+        fields = [field for name, field in known if str(part) in (name, field.alias)]
         kinds = [model for field in fields for model in _models_in(field.annotation)]
     for kind in kinds:
         yield from (field.alias or name for name, field in kind.model_fields.items() if name != OWN)

@@ -87,7 +87,7 @@ def _stage(report: Report, stage: Report) -> dict[str, Any]:
     primary = report["primary"]
     metric = report["models"][stage["model"]]["metrics"].get(primary)
     return {
-        "name": stage["name"],
+        "name": facts.stage_title(stage),
         "value": measures.value_text(primary, metric["mean"] if metric else None),
         "verdict": verdict,
         "against": facts.stage_against(report, stage),

@@ -82,7 +82,7 @@ def _stages(report: Report) -> Iterator[str]:
     for stage in report["stages"]:
         verdict = stage["verdict"]
         said = [_ruling(report, verdict) if verdict else "none", facts.stage_against(report, stage)]
-        yield _line([stage["name"], *said])
+        yield _line([facts.stage_title(stage), *said])
     yield ""
 
 

@@ -55,7 +55,7 @@ def demand_of(plan: Plan) -> Demand:
     live, passes, known = 0, 0, True
     for one in [variant.plan for variant in plan.variants] or [plan]:
         roles = 1 + (TEACHER_LABELS in one.controls)
-        for stage in (stage for stage in one.stages if stage.objective.needs):
+        for stage in (stage for stage in one.stages if stage.objective.needs and stage.teacher is None):
             rows = counts[stage.objective.uses_unlabelled]
             shown = stage.settings.total_steps(rows) * stage.settings.batch_size
             live, passes = live + shown * roles * len(one.seeds), max(passes, -(-shown // max(rows, 1)))
@@ -297,8 +297,9 @@ def _desk(plan: Plan, teacher: Teacher, pool: Samples, folder: Path, demand: Dem
 
 
 def _objectives(plan: Plan) -> list[Objective]:
+    """Return the objectives of all stages that the run's teacher teaches."""
     points = [variant.plan for variant in plan.variants] or [plan]
-    return [stage.objective for one in points for stage in one.stages]
+    return [stage.objective for one in points for stage in one.stages if stage.teacher is None]
 
 
 def _free(place: Path | None) -> int | None:

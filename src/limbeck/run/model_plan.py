@@ -14,11 +14,13 @@ from torch import nn
 from limbeck.data.dataset import Data
 from limbeck.errors import ModelError, UserError
 from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.inherit import Layers
 from limbeck.models.library import LIBRARIES
 from limbeck.models.trees import Trees
 from limbeck.models.weights import WEIGHTS, read_card, start_from
 from limbeck.recipe.choices import MODELS
 from limbeck.recipe.data import NormaliseSection
+from limbeck.recipe.model import TEACHER, StudentSection
 from limbeck.recipe.own import build_own
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sources import expand
@@ -30,7 +32,7 @@ class ModelPlan:
     """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
     Python; fresh: whether each seed starts from new weights; weights: a file to start from, but for a head of other
     classes; anew: gives the net with new weights, where it starts from others, None where it does not; grown: whether
-    it is trees.
+    it is trees; layers: which ones of the run's teacher it starts from, None for none.
     """
 
     build: Callable[[], nn.Module]
@@ -41,6 +43,7 @@ class ModelPlan:
     weights: Path | None = None
     anew: Callable[[], nn.Module] | None = None
     grown: bool = False
+    layers: Layers | None = None
 
     def make(self, classes: int, seed: int) -> Adapted:
         """Return a model with the starting weights of a seed."""
@@ -53,12 +56,12 @@ class ModelPlan:
 
     def from_scratch(self) -> ModelPlan:
         """Return the plan of the same model with new weights."""
-        return replace(self, build=self.anew or self.build, weights=None, fresh=True)
+        return replace(self, build=self.anew or self.build, weights=None, layers=None, fresh=True)
 
     def described(self) -> str:
         """Return what tells this model from another one of the same run."""
         normalise = self.normalise and [self.normalise.mean.tolist(), self.normalise.std.tolist()]
-        return f"{self.architecture}|{self.title}|{self.weights}|{normalise}"
+        return f"{self.architecture}|{self.title}|{self.weights}|{normalise}|{self.layers}"
 
     def _net(self) -> nn.Module:
         try:
@@ -139,6 +142,14 @@ def _anew(choice: Choice, data: Data, *, started: bool) -> Callable[[], nn.Modul
         kept = {key: value for key, value in choice.options.items() if key not in old}
         return lambda: MODELS[choice.name](data.shape, len(data.classes), **kept)
     return (lambda: build_choice_for(choice, data)) if started else None
+
+
+def student_plan_of(section: StudentSection, data: Data) -> ModelPlan:
+    """Return how to make the student of a recipe."""
+    if section.source != TEACHER:
+        return model_plan_of(section.model, section.normalise, data, section.source)
+    plan = model_plan_of(section.model, section.normalise, data)
+    return replace(plan, layers=section.layers, anew=plan.build)
 
 
 def build_choice_for(choice: Choice, data: Data) -> nn.Module:

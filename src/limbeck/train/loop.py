@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.data.samples import Samples
 from limbeck.data.views import Views
@@ -164,6 +164,7 @@ def fit(
             sums += take(
                 taught, learning_rate(settings, step, budget.steps), step / budget.per_epoch, measure=step % EVERY == 0
             )
+            _follow(teacher, model, step)
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             progress.asked = before + _asked(teacher) * ranks.world()
@@ -180,9 +181,19 @@ def fit(
                 save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
                 saved = time.monotonic()
     progress.sums = []
-    model.net.load_state_dict(best)
-    model.eval()
+    model.eval().net.load_state_dict(best)
     return progress
+
+
+def _changing(model: Adapted, objective: Objective, teacher: Teacher | None) -> dict[str, nn.Module]:
+    """Return what a fit changes, by the names that checkpoints have for it."""
+    moving = None if teacher is None else teacher.moving
+    return {"model": model.net, "objective": objective, **({} if moving is None else {"teacher": moving})}
+
+
+def _follow(teacher: Teacher | None, model: Adapted, step: int) -> None:
+    if teacher is not None:
+        teacher.follow(model, step)
 
 
 @torch.no_grad()
