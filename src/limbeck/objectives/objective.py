@@ -91,6 +91,7 @@ class Objective(nn.Module):
         terms = [term for term in self.terms if isinstance(term, DomainTerm)]
         return _each_once(name for term in terms for name in term.heard or term.named) if terms else None
 
+    @property
     def learned(self) -> dict[str, dict[str, float]]:
         """What terms have learned for themselves, by the term's name; empty where none has."""
         return {name: found for number, name in enumerate(self.names) if (found := self._term(number).learned)}
