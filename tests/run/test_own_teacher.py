@@ -220,3 +220,10 @@ def test_lineage() -> None:
     assert all(hears_the_teacher(plan, stage) for stage in plan.stages), "by way of the assistant"
     assert not any(hears_the_teacher(plan_of(AGAIN), stage) for stage in plan_of(AGAIN).stages)
     assert (count_of_teaching(plan.stages), count_of_teaching(plan_of(AGAIN).stages)) == (1, 2)
+
+
+def test_each_variant_counts_what_it_asked(tmp_path: Path, quick_page: None) -> None:
+    text = CHAIN.replace("seeds: 2", "seeds: 1").replace("views: 2", "views: 1")
+    plan = plan_of(text + "knowledge: {mode: memory}\nsweep: {stages.by-assistant.train.lr: [0.001, 0.01]}\n")
+    folder = pipeline.run(plan, out=tmp_path / "run")
+    assert figures(folder)["cost"]["teacher_forwards"] == (1 + 2) * len(plan.data.pool)

@@ -172,8 +172,9 @@ class Workshop:
         teacher = self._asked(trained)
         if not remembers:
             return teacher
-        form = Dense(len(self.plan.data.classes))
-        return Recalled(Labeller(teacher, self.pool, self.plan.views, form), ledger=self.ledger)
+        labeller = Labeller(teacher, self.pool, self.plan.views, Dense(len(self.plan.data.classes)))
+        name = f"{trained.folder.relative_to(self.metrics.parent)} for {self.folder.relative_to(self.metrics.parent)}"
+        return Recalled(labeller, ledger=self.ledger, name=name)
 
     def remembers(self, stage: StagePlan) -> bool:
         """Whether the student that teaches a stage is asked once for each sample and view, not at every step."""
