@@ -126,7 +126,7 @@ def _table(found: Sequence[tuple[Case, Report]]) -> Iterator[str]:
     yield from (
         "## Accuracy",
         "",
-        "Means over the seeds, on test samples, in percent. The gain is over the best control ",
+        "Means over the seeds, on test samples, in percent. The gain is over the best control",
     )
     yield from ("without a teacher, in points with its 95 % interval; T is 1 unless said.", "")
     yield "| case | teacher | student | on labels | on teacher's top class | verdict | log loss: student | on labels |"
