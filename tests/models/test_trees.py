@@ -120,15 +120,18 @@ def test_squared_error_on_soft_labels_is_gini_on_rows_that_are_split_among_their
 
 
 def test_a_copy_for_each_class_of_a_row_with_its_share() -> None:
-    targets = np.array([[0.7, 0.295, 0.005], [0.0, 1.0, 0.0], [0.005, 0.005, 0.99]])
+    targets = np.array([[0.7, 0.297, 0.003], [0.0, 1.0, 0.0], [0.003, 0.003, 0.994]])
     rows, named, shares = copies(targets, np.array([2.0, 0.5, 0.5]))
     assert list(zip(rows.tolist(), named.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 1), (2, 2)]
-    np.testing.assert_allclose(shares, [2 * 0.7 / 0.995, 2 * 0.295 / 0.995, 0.5, 0.5])
+    np.testing.assert_allclose(shares, [2 * 0.7 / 0.997, 2 * 0.297 / 0.997, 0.5, 0.5])
 
 
-def test_a_row_whose_shares_are_all_small_keeps_its_largest() -> None:
-    rows, named, shares = copies(np.full((1, 200), 1 / 200), np.ones(1))
-    assert len(rows) == 200 and named.tolist() == list(range(200)) and shares.sum() == pytest.approx(1)
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_smoothed_labels_have_a_copy_for_every_class(classes: int) -> None:
+    smoothed = np.full((1, classes), np.float32(0.1) / np.float32(classes)).astype(np.float64)
+    smoothed[0, 1] += 0.9
+    rows, named, shares = copies(smoothed, np.ones(1))
+    assert len(rows) == classes and named.tolist() == list(range(classes)) and shares.sum() == pytest.approx(1)
 
 
 @every_kind

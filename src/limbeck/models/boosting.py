@@ -18,7 +18,7 @@ from limbeck.errors import ModelError
 from limbeck.models.tree import Count, Depth
 from limbeck.models.trees import SMALLEST, Floats, Nodes, Trees
 
-LEAST_SHARE = 0.01  # of a row; a class with less of its target gets no copy
+LEAST_SHARE = 0.01  # of an even share, 1 / C; a class with less of a row's target gets no copy
 
 
 class Boosting(Trees):
@@ -26,11 +26,11 @@ class Boosting(Trees):
 
     rounds: how often each class gets one more tree; lr: what a tree's correction is multiplied by; max_depth: questions
     on the way to a leaf at most; max_leaf_nodes: leaves of a tree at most; min_samples_leaf: rows that a leaf needs. A
-    row with a soft label is copied for each class that has at least 1 % of it, with this share as the copy's weight:
-    gradient and curvature of the cross-entropy are then those of the soft label. Returns logits [B, C].
+    row with a soft label is copied for each class that has a hundredth of an even share of it, with the class's part as
+    weight: gradient and curvature of the cross-entropy are then those of the soft label. Returns logits [B, C].
     """
 
-    chance = "nothing"
+    chance = ""
     spread: Tensor
 
     def __init__(
@@ -82,10 +82,10 @@ class Boosting(Trees):
 def copies(targets: Floats, weights: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Return a copy of a row for each class that has a share of its target: its row, the class and its weight, [M].
 
-    targets: [N, C], rows sum to 1; weights: [N]. Classes below 1 % of a row are left out, and the others scaled up to
-    the row's weight again.
+    targets: [N, C], rows sum to 1; weights: [N]. Classes below a hundredth of an even share are left out, and the
+    others scaled up to the row's weight again. Labels that are smoothed as usual stay whole.
     """
-    kept = np.where(targets >= np.minimum(LEAST_SHARE, targets.max(1, keepdims=True)), targets, 0.0)
+    kept = np.where(targets >= LEAST_SHARE / targets.shape[1], targets, 0.0)
     kept *= (weights / kept.sum(1))[:, None]
     rows, named = np.nonzero(kept)
     return rows, named, kept[rows, named]

@@ -44,7 +44,7 @@ class Trees(nn.Module, ABC):
 
     shape: of one sample; classes: C; depth: the most questions on the way to a leaf; values: V. Inner nodes have the
     numbers 0 to I - 1 and leaves those from I on. Thresholds and the values of leaves are parameters, though frozen;
-    loading takes the number of nodes from the file. chance: in what two seeds of it differ.
+    loading takes the number of nodes from the file. chance: in what two seeds of it differ, "" for nothing.
     """
 
     chance: ClassVar[str]

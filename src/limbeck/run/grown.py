@@ -62,5 +62,6 @@ def _one_step(data: Data, views: Views | None) -> Settings:
 def _chance(plan: Plan) -> str:
     net = plan.student.build()
     assert isinstance(net, Trees)
-    drawn = " and in the labels that are drawn" if plan.labels_per_class is not None else ""
-    return f"Nothing is random in the start of {plan.student.title}: its seeds differ in {net.chance}{drawn}."
+    drawn = "the labels that are drawn" if plan.labels_per_class is not None else ""
+    differ = " and in ".join(one for one in (net.chance, drawn) if one) or "nothing"
+    return f"Nothing is random in the start of {plan.student.title}: its seeds differ in {differ}."
