@@ -14,7 +14,7 @@ from limbeck.types import Batch, Knowledge, Outputs
 
 
 def value(term: L2Sp) -> float:
-    return float(term(Outputs(torch.zeros(2, 2)), Knowledge(), Batch(torch.zeros(2, 3))))
+    return term(Outputs(torch.zeros(2, 2)), Knowledge(), Batch(torch.zeros(2, 3))).item()
 
 
 def test_it_is_nothing_at_the_start_and_grows_with_the_way() -> None:

@@ -113,7 +113,7 @@ class Job:
 
     def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
         freeze(self.model, self.freeze, self.lesson.samples.batch(self.lesson.rows[:2]).inputs.cpu())
-        before = frozen_checksum(self.model)
+        before = frozen_checksum(self.model) if self.freeze else None
         if self.made.grown:
             progress = grow(self.model, self.objective, self.lesson, teacher=self.teacher, seed=self.seed)
         else:
@@ -123,7 +123,7 @@ class Job:
                 observers=observers, phases=phases,
             )  # fmt: skip
         self.model.cpu()
-        if frozen_checksum(self.model) != before:
+        if self.freeze and frozen_checksum(self.model) != before:
             raise Failure(f"Frozen weights or buffers of {self.name} changed in training; this is a bug.")
         temperature = validation_temperature(self.model, self.lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
@@ -133,7 +133,7 @@ class Job:
         kept = frozen_state(self.model)
         frozen = {"patterns": self.freeze, "tensors": len(kept), "parameters": sum(map(torch.numel, kept.values())),
                   "checksum": before}  # fmt: skip
-        found = {**description, "settings": asdict(self.settings), "frozen": frozen if kept else None, **result}
+        found = {**description, "settings": asdict(self.settings), "frozen": frozen if before else None, **result}
         write_text(folder / FIT, json.dumps(found))
 
     def _fetch(self, key: str, folder: Path) -> None:

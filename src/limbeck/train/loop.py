@@ -134,11 +134,8 @@ def fit(
         compiles = objective.balance is None and wants_compiling(
             settings.compile, model, accelerator.device, work, budget.steps
         )
-        order, best, progress = (
-            order_of(lesson.rows, lesson.samples.domain, seed),
-            {},
-            Progress(precision=usual.precision, compiled=compiles),
-        )
+        order = order_of(lesson.rows, lesson.samples.domain, seed)
+        best, progress = {}, Progress(precision=usual.precision, compiled=compiles)
         optimizer = build_optimizer(settings, model, objective.parameters())
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
