@@ -24,6 +24,7 @@ from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, metrics_of
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan
+from limbeck.run.shared import learner
 
 FOLDER = "export"
 PARITY_SAMPLES = 64
@@ -93,7 +94,7 @@ def write_student(
         reading=reading_of(data),
         source_hash=sha256,
         samples=data.pool.inputs[:PARITY_SAMPLES].cpu(),
-        extra={"seed": seed, "architecture": plan.student.title},
+        extra={"seed": seed, "architecture": learner(plan, plan.stages[-1]).title},
         trace=trace,
         front=front_of(data),
         int8=int8_request(plan, seed),
