@@ -87,9 +87,9 @@ class Objective(nn.Module):
         return any(isinstance(term, ALIGNING) for term in self.terms)
 
     @property
-    def shares_classifier(self) -> bool:
-        """Whether a term wants the teacher's classifier in the place of the student's."""
-        return any(isinstance(term, SharedClassifier) for term in self.terms)
+    def shared_classifier(self) -> SharedClassifier | None:
+        """The term that wants the teacher's classifier in the place of the student's, None where there is none."""
+        return next((term for term in self.terms if isinstance(term, SharedClassifier)), None)
 
     @property
     def aligned_layers(self) -> tuple[str, ...] | None:

@@ -46,7 +46,8 @@ class Subject:
         """Return who learns in a stage, with the starting weights of the first seed."""
         if shares(stage) and self.teacher is not None:
             model = self.plan.model(self.plan.learner(stage), self.plan.seeds[0])
-            share(model, copy.deepcopy(self.teacher), self.plan.data.pool.batch(self.plan.data.train[:SHOWN]).inputs)
+            inputs = self.plan.data.pool.batch(self.plan.data.train[:SHOWN]).inputs
+            share(model, copy.deepcopy(self.teacher), inputs, stage.objective)
             return model
         if stage.student is not None:
             return self.plan.model(stage.student, self.plan.seeds[0])

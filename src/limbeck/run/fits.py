@@ -134,7 +134,8 @@ class Workshop:
         elif made.layers is not None:
             start_from(model, self._trained_teacher(seed), plan)
         if shares(stage, role):
-            share(model, self._trained_teacher(seed), self.pool.batch(plan.data.train[:SAMPLE]).inputs.cpu())
+            inputs = self.pool.batch(plan.data.train[:SAMPLE]).inputs.cpu()
+            share(model, self._trained_teacher(seed), inputs, stage.objective)
         labels = plan.data.visible_labels(plan.labels_per_class, seed)
         objective = objective_of(stage, role)
         validation = self._validation(labels)

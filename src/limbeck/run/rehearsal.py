@@ -99,7 +99,7 @@ def _take_a_step(
         objective.aims(said, few, student.classes)
         return []
     if shares(stage) and isinstance(teacher, ModuleTeacher):  # no other one gives features
-        share(student, teacher.model, few.inputs)
+        share(student, teacher.model, few.inputs, objective)
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)

@@ -15,6 +15,7 @@ from limbeck.models.stages import classifier_of, stages_of
 from limbeck.objectives.feature_term import channels_first, over_space
 
 if TYPE_CHECKING:
+    from limbeck.objectives.objective import Objective
     from limbeck.run.model_plan import ModelPlan
     from limbeck.run.plan import Plan
     from limbeck.run.stage_plan import StagePlan
@@ -25,7 +26,7 @@ ROUNDING = 1e-4
 
 def shares(stage: StagePlan, role: str = "student") -> bool:
     """Whether a role's model gets the teacher's classifier in a stage: the student alone, where a term says so."""
-    return role == "student" and stage.objective.shares_classifier
+    return role == "student" and stage.objective.shared_classifier is not None
 
 
 def learner(plan: Plan, stage: StagePlan, role: str = "student") -> ModelPlan:
@@ -63,41 +64,46 @@ def check_sharing(plan: Plan) -> None:
             )
 
 
-def share(student: Adapted, teacher: Adapted, inputs: Tensor) -> None:
+def share(student: Adapted, teacher: Adapted, inputs: Tensor, objective: Objective) -> None:
     """Give a student a projector and a copy of the teacher's classifier in the place of its own.
 
-    inputs: a few samples [B, ...], on the device of both. Raises ModelError where either classifier is not a linear
-    layer that gives the logits from one vector.
+    inputs: a few samples [B, ...], on the device of both; objective: with the term. Raises ModelError where either
+    classifier is not a linear layer that makes the logits of one vector.
     """
-    path, theirs = _classifier(teacher, inputs, "teacher")
+    theirs = _reusable(teacher, inputs, objective)
     mine, own = _classifier(student, inputs, "student")
-    said, logits = _overheard(teacher, inputs)
-    layers = stages_of(teacher, inputs)
-    vector = said.get(layers[-1]) if layers else None
-    if vector is None or not _gives(theirs, over_space(channels_first(vector)), logits):
-        raise ModelError(
-            f"{TERM}: the teacher's classifier {path!r} does not make the logits of the last layer that can be "
-            f"compared ({layers[-1] if layers else 'there is none'}) alone, so it cannot be used again; leave the term "
-            f"out, or choose another teacher."
-        )
-    _, before = _overheard(student, inputs)
-    net = SharedHead(student.net, replaces=mine, width=theirs.in_features, classes=student.classes,
-                     bias=theirs.bias is not None).to(inputs.device)  # fmt: skip
-    net.head.load_state_dict({name: value.detach() for name, value in _own(theirs)})
+    _, logits = _overheard(student, inputs)
+    bias = theirs.bias is not None
+    net = SharedHead(student.net, replaces=mine, width=theirs.in_features, classes=student.classes, bias=bias)
+    net.to(inputs.device).head.load_state_dict({"weight": theirs.weight} | ({"bias": theirs.bias} if bias else {}))
     fed = inputs if student.normalise is None else student.normalise(inputs)
     training = student.training
     with torch.no_grad():
-        if not _gives(own, net.eval().vector(fed), before):
-            raise ModelError(
-                f"{TERM}: the student's classifier {mine!r} is not the last thing that makes its logits, so another "
-                f"one cannot take its place; return what it gives."
-            )
+        vector = net.eval().vector(fed)
+    if not _gives(own, vector, logits):
+        raise ModelError(
+            f"{TERM}: the student's classifier {mine!r} is not the last thing that makes its logits, so another one "
+            f"cannot take its place; choose another student."
+        )
     student.net = net
     student.train(training)
 
 
-def _own(classifier: nn.Linear) -> list[tuple[str, Tensor]]:
-    return [("weight", classifier.weight)] + ([] if classifier.bias is None else [("bias", classifier.bias)])
+def _reusable(teacher: Adapted, inputs: Tensor, objective: Objective) -> nn.Linear:
+    """Return the teacher's classifier; ModelError where it does not make the logits of what the term listens to."""
+    path, found = _classifier(teacher, inputs, "teacher")
+    said, logits = _overheard(teacher, inputs)
+    fitting = [name for name, one in said.items() if _gives(found, over_space(channels_first(one)), logits)]
+    term = objective.shared_classifier
+    named = [theirs for _, theirs in term.named] if term is not None else []
+    layer = next(reversed(named or stages_of(teacher, inputs)), None)
+    if layer in fitting:
+        return found
+    told = f"that of the layer {layer!r}" if layer else "one that a layer gives"
+    cure = f"it gets that of {fitting[-1]!r}, so say layers: ['projector:{fitting[-1]}']" if fitting else (
+        "leave the term out, or choose another teacher"
+    )  # fmt: skip
+    raise ModelError(f"{TERM}: the vector that the teacher's classifier {path!r} gets is not {told}; {cure}.")
 
 
 def _classifier(model: Adapted, inputs: Tensor, role: str) -> tuple[str, nn.Linear]:
