@@ -78,7 +78,7 @@ def _quick(quick_page: None) -> None:
 def test_the_student_ships_with_projector_and_head(
     teacher: str, student: str, parameters: int | None, tmp_path: Path
 ) -> None:
-    layers = "{layers: ['projector:body.2']}" if "attention" in teacher else "{}"
+    layers = "{layers: ['projector:body']}" if "attention" in teacher else "{}"
     text = RECIPE.replace("[shared_classifier]", f"[shared_classifier: {layers}]")
     plan = plan_of(text, f"teacher.model={teacher}", f"student.model={student}", "export.onnx=true", "seeds=1")
     folder = pipeline.run(plan, out=tmp_path / "run")
@@ -259,7 +259,7 @@ class Both(nn.Bilinear):
         (
             Net(),
             Attention(SHAPE, 3, width=8),
-            r"not that of the layer 'body.1'; it gets that of 'body.2', so say layers: \['projector:body.2'\]",
+            r"not that of the layer 'body.1'; it gets that of 'body', so say layers: \['projector:body'\]",
         ),
         (Net(), Bare(), "gets is not one that a layer gives; leave the term out"),
         (Net(after=2.0), Net(), "the student's classifier 'out' is not the last thing"),
@@ -273,7 +273,7 @@ def test_classifiers_that_cannot_be_shared(student: nn.Module, teacher: nn.Modul
 
 def test_the_layer_may_be_named() -> None:
     teacher = Attention(SHAPE, 3, width=8)
-    net = shared(Net(), teacher, limbeck.SharedClassifier(("projector:body.2",)))
+    net = shared(Net(), teacher, limbeck.SharedClassifier(("projector:body",)))
     assert torch.equal(net.head.weight, teacher.head.weight)
 
 

@@ -15,7 +15,7 @@ from limbeck.types import Batch
 class SharedClassifier(FeatureTerm):
     """Mean squared error between the student's vector before its classifier and the teacher's, of the same width.
 
-    layers: auto, or one pair student:teacher of module paths, such as projector:body.2, where auto does not find the
+    layers: auto, or one pair student:teacher of module paths, such as projector:body, where auto does not find the
     layer that the teacher's classifier gets. In a run the student gets a projector to that width and the teacher's
     classifier, which nothing trains; both ship with it and are counted. In a loop of one's own the student's last
     features are [B, D] with D the teacher's; those of the teacher's pictures and tokens are averaged over space.
