@@ -7,6 +7,7 @@ from pathlib import Path
 
 from limbeck.data.contents import ReadOptions, Source
 from limbeck.data.csv_table import read_csv
+from limbeck.data.diabetes import read_diabetes
 from limbeck.data.digits import read_digits
 from limbeck.data.folder import read_folder
 from limbeck.data.idx import read_idx
@@ -17,7 +18,8 @@ from limbeck.errors import DataError, did_you_mean
 
 __all__ = ["ReadOptions", "Source", "open_source"]
 
-KINDS = ("digits", "idx", "folder", "parquet", "csv", "npz", "npy")
+KINDS = ("digits", "diabetes", "idx", "folder", "parquet", "csv", "npz", "npy")
+OTHER_TASKS = ("csv", "npz", "diabetes")  # than classification
 READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "idx": read_idx,
     "folder": read_folder,
@@ -26,11 +28,11 @@ READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "npz": read_npz,
     "npy": read_npy,
 }
-EXPECTED = '"digits", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER"'
+EXPECTED = '"digits", "diabetes", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER"'
 
 
 def open_source(text: str, options: ReadOptions) -> Source:
-    """Read "digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER".
+    """Read "digits", "diabetes", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER".
 
     Raises DataError for another kind of source, for options that do not go with it, and for everything that is missing
     or broken in it.
@@ -38,6 +40,8 @@ def open_source(text: str, options: ReadOptions) -> Source:
     _refuse_unfit(text, options)
     if text == "digits":
         return read_digits(options)
+    if text == "diabetes":
+        return read_diabetes(options)
     kind, colon, place = text.partition(":")
     path = Path(place).expanduser()
     if not colon or not place or kind not in READERS:
@@ -53,6 +57,10 @@ def _refuse_unfit(text: str, options: ReadOptions) -> None:
         raise DataError(f'data.{given[0]} is for tables, csv:PATH, but data.source is "{text}".')
     if options.size is not None and text.startswith("csv:"):
         raise DataError("data.size is for pictures, but data.source is a table.")
+    if options.task != "classification" and text.partition(":")[0] not in OTHER_TASKS:
+        raise DataError(
+            f'data.task: {options.task} reads labels from csv:PATH, npz:FILE or diabetes, but data.source is "{text}".'
+        )
 
 
 def _unknown(text: str, kind: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from limbeck.objectives.base import Term, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, promote
 from limbeck.types import Batch, Knowledge, Outputs
 
 
@@ -47,6 +47,7 @@ class CrossEntropy(Term):
     """
 
     unlabelled = False
+    tasks = CLASSIFICATION
 
     def __init__(self, label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from limbeck.objectives.base import Term, log_softened, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, log_softened, promote
 from limbeck.types import Batch, Knowledge, Outputs
 
 
@@ -69,6 +69,7 @@ class DecoupledSoftLabels(Term):
     """
 
     needs = frozenset({"probs"})
+    tasks = CLASSIFICATION
 
     def __init__(
         self,

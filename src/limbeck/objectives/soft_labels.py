@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limbeck.errors import ObjectiveError
-from limbeck.objectives.base import Term, log_softened, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, log_softened, promote
 from limbeck.types import Batch, Knowledge, Outputs, TopK
 
 
@@ -65,6 +65,7 @@ class SoftLabels(Term):
     """
 
     needs = frozenset({"probs"})
+    tasks = CLASSIFICATION
     topk = True
 
     def __init__(self, temperature: Annotated[float, Field(gt=0, le=1000)] = 4.0, standardise: bool = False) -> None:

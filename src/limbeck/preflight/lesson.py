@@ -12,7 +12,6 @@ from torch import Tensor
 
 from limbeck.errors import UserError
 from limbeck.models.adapt import Adapted
-from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.questions import StandIn
 from limbeck.preflight.subject import Subject
@@ -23,7 +22,7 @@ from limbeck.train.hearing import listen, narrow
 from limbeck.train.loop import Lesson
 from limbeck.train.order import Order
 from limbeck.train.settings import Settings
-from limbeck.types import Batch, Knowledge
+from limbeck.types import Batch, Knowledge, known
 
 SHOWN = 2  # samples that layers are tried on
 
@@ -54,6 +53,7 @@ class Rehearsal:
             box = subject.plan.black_box
             teacher = box.open(lesson.samples, subject.plan.data.train)
             self.teacher = teacher if box.metered is None else StandIn(teacher)
+        self.objective.check_task(subject.plan.data.task)
         self.objective.check(self.teacher.provides if self.teacher else frozenset())
         self._order = Order(lesson.rows, subject.plan.seeds[0])
         with sentences_for("student"), torch.no_grad():
@@ -93,7 +93,7 @@ def student_rehearsal(subject: Subject, stage: StagePlan) -> Rehearsal:
     assert subject.student is not None
     labels = subject.plan.data.visible_labels(subject.plan.labels_per_class, subject.plan.seeds[0])
     rows = subject.plan.data.train
-    rows = rows if stage.objective.uses_unlabelled else rows[labels[rows] >= 0]
+    rows = rows if stage.objective.uses_unlabelled else rows[known(labels[rows])]
     lesson = Lesson(subject.pool, rows, subject.plan.data.validation, labels, subject.plan.views)
     taught = bool(stage.objective.needs)
     return Rehearsal(subject, subject.student, stage.objective, lesson, stage.settings, taught=taught)
@@ -107,8 +107,9 @@ def teacher_rehearsal(subject: Subject) -> Rehearsal | None:
     per_class = None if plan.labels == "all" else subject.plan.labels_per_class
     labels = subject.plan.data.visible_labels(per_class, subject.plan.seeds[0])
     rows = subject.plan.data.train
-    lesson = Lesson(subject.pool, rows[labels[rows] >= 0], subject.plan.data.validation, labels, plan.views)
-    return Rehearsal(subject, subject.teacher, Objective([(1.0, CrossEntropy())]), lesson, plan.settings, taught=False)
+    lesson = Lesson(subject.pool, rows[known(labels[rows])], subject.plan.data.validation, labels, plan.views)
+    objective = Objective([(1.0, subject.plan.task.label())])
+    return Rehearsal(subject, subject.teacher, objective, lesson, plan.settings, taught=False)
 
 
 @contextmanager

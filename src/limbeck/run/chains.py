@@ -90,7 +90,8 @@ def _key(
 
     steps: those of the student, which a control follows; earlier: the keys of the stages before.
     """
-    own = f"{role}|{seed}|{stage.settings}|{objective_of(stage, role).describe()}|{stage.objective.uses_unlabelled}"
+    objective = objective_of(stage, role, plan.task.label).describe()
+    own = f"{role}|{seed}|{stage.settings}|{objective}|{stage.objective.uses_unlabelled}"
     own += f"|{plan.student.described()}"
     if stage.settings.patience is not None and steps is not None:
         own += f"|{steps}"

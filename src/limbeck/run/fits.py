@@ -22,6 +22,7 @@ from limbeck.files import reporting_disk_errors
 from limbeck.knowledge.ledger import Ledger, open_ledger
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
+from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.run.board import BOARD, boards
@@ -35,7 +36,7 @@ from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.seen import copy_seen, save_seen
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, predict
 from limbeck.train.settings import Settings
-from limbeck.types import Record
+from limbeck.types import Record, known
 
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
@@ -81,8 +82,9 @@ class Workshop:
         if plan.settings is None:
             return self._as_it_is(plan.model, model, folder, seed, labels)
         rows = self._rows(labels, labelled_only=True)
-        lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views)
-        objective = Objective([(1.0, CrossEntropy())])
+        task = self.plan.task
+        lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views, task.score)
+        objective = Objective([(1.0, task.label())])
         budget = _budget(plan.settings, len(rows))
         job = Job("teacher", seed, model, plan.model, objective, lesson, plan.settings, budget, self.plan.data)
         trained = self._carry_out(job, folder)
@@ -112,13 +114,13 @@ class Workshop:
         if before is not None:
             model.net.load_state_dict(before.model.net.state_dict())
         labels = plan.data.visible_labels(plan.labels_per_class, seed)
-        objective = objective_of(stage, role)
+        objective = objective_of(stage, role, plan.task.label)
         validation = self._validation(labels)
         budget = self._stage_budget(stage, labels, student)
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
-        lesson = Lesson(self.pool, rows, validation, labels, plan.views)
+        lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = teacher if objective.needs else None
         job = Job(role, seed, model, plan.student, objective, lesson, settings, budget, plan.data, needed)
@@ -185,11 +187,11 @@ class Workshop:
 
     def _rows(self, labels: Tensor, *, labelled_only: bool) -> Tensor:
         rows = self.plan.data.train
-        return rows[labels[rows] >= 0] if labelled_only else rows
+        return rows[known(labels[rows])] if labelled_only else rows
 
     def _validation(self, labels: Tensor) -> Tensor:
         rows = self.plan.data.validation
-        return rows[labels[rows] >= 0]
+        return rows[known(labels[rows])]
 
 
 def open_workshop(
@@ -200,13 +202,14 @@ def open_workshop(
     return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger, profile)
 
 
-def objective_of(stage: StagePlan, role: str) -> Objective:
-    """Return a new objective for the student or a control in a stage."""
+def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) -> Objective:
+    """Return a new objective for the student or a control in a stage; label: what a control learns labels by."""
     if role == STUDENT:
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
-    return stage.objective.control(teacher_labels=role == "teacher_labels" and bool(stage.objective.needs))
+    hard = role == "teacher_labels" and bool(stage.objective.needs)
+    return stage.objective.control(teacher_labels=hard, label=label)
 
 
 def best_seed(trained: Mapping[int, Trained]) -> int:

@@ -15,7 +15,7 @@ from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
 from limbeck.errors import BudgetError
 from limbeck.evaluate.calibration import softmax
-from limbeck.run.answers import Answers, metrics_of
+from limbeck.run.answers import Answers
 from limbeck.run.box import BlackBox
 from limbeck.run.plan import Plan
 from limbeck.teachers.base import Teacher
@@ -59,7 +59,7 @@ def describe_black_box(plan: Plan, answers: Answers, sample: Tensor) -> dict[str
         "name": "teacher",
         "title": "teacher",
         "architecture": box.title,
-        "metrics": metrics_of(answers, answers, plan.evaluate),
+        "metrics": plan.task.metrics(answers, answers, plan.evaluate),
         "steps": None,
         "steps_per_seed": None,
         **(box.cost(sample) if box.cost is not None else unknown),

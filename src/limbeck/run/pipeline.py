@@ -48,6 +48,7 @@ from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.meter import Spent
 from limbeck.train import ranks
+from limbeck.types import known
 
 
 def run(
@@ -116,10 +117,10 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
     """Return the optimizer steps of the teacher, and of student and controls together."""
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
-    labelled = int((labels[train] >= 0).sum())
+    labelled = int(known(labels[train]).sum())
     teacher = 0
     if plan.teacher is not None and plan.teacher.settings is not None:
-        shown = int((plan.data.pool.labels[train] >= 0).sum()) if plan.teacher.labels == "all" else labelled
+        shown = int(known(plan.data.pool.labels[train]).sum()) if plan.teacher.labels == "all" else labelled
         teacher = plan.teacher.settings.total_steps(shown) * (len(plan.seeds) if plan.teacher.per_seed else 1)
     fits: dict[str, int] = {}
     for one in trained_plans(plan):
@@ -167,7 +168,8 @@ def _export(folder: Path, points: Sequence[Point], chosen: Point) -> dict[str, A
     """Write export/ and return the report's section: the files, and the verdict on them."""
     plan, findings, student = chosen.plan, chosen.findings, chosen.student
     best = student[best_seed(student)]
-    trace = trace_graph(best.model, shape=plan.data.shape, kind=kind_of(plan.data))
+    ending = plan.task.ending
+    trace = trace_graph(best.model, shape=plan.data.shape, kind=kind_of(plan.data), ending=ending)
     section = {**ship(folder, plan, best, findings.teacher, trace), "verdict": None, "measured": []}
     last = plan.stages[-1].name
     verdict = findings.verdicts.get(last)

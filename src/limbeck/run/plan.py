@@ -30,14 +30,18 @@ from limbeck.recipe.schedule import weight_of
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
+from limbeck.recipe.tasks import CONTROLS_OF, check_controls
 from limbeck.recipe.teacher import TeacherSection
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
+from limbeck.run.task import Task
+from limbeck.run.tasks import task_of
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
+from limbeck.types import known
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +127,11 @@ class Plan:
     variants: tuple[Variant, ...] = ()
     wishes: Wishes = field(default_factory=Wishes)
 
+    @property
+    def task(self) -> Task:
+        """What the run does otherwise for labels of this kind."""
+        return task_of(self.data.task, self.data.scaling)
+
     def model(self, plan: ModelPlan, seed: int) -> Adapted:
         """Return a teacher or student with the starting weights of a seed."""
         return plan.make(len(self.data.classes), seed)
@@ -168,7 +177,7 @@ def plan_from_recipe(recipe: Recipe, *, trust: bool = False) -> Plan:
 def _check_choosable(recipe: Recipe, data: Data) -> None:
     """Refuse a sweep that has nothing to choose its best variant by."""
     labels = data.visible_labels(recipe.data.labels_per_class, recipe.seed)
-    if not bool((labels[data.validation] >= 0).any()):
+    if not bool(known(labels[data.validation]).any()):
         raise UserError(
             "A sweep chooses among its variants by validation accuracy, but no validation sample has a label; expected "
             "data.labels_per_class of 5 or more."
@@ -221,6 +230,7 @@ def open_data(section: DataSection) -> Data:
         label=section.label,
         drop=section.drop,
         categorical=section.categorical,
+        task=section.task,
     )
     return Data.open(
         expand(section.source),
@@ -237,11 +247,12 @@ def resolve_controls(
     asked: Sequence[str] | None, data: Data, labels_per_class: int | None, stages: Sequence[StagePlan]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the controls to train, and a note for each that was asked for but makes no sense here."""
-    unlabelled = labels_per_class is not None or bool((data.pool.labels[data.train] < 0).any())
+    unlabelled = labels_per_class is not None or not bool(known(data.pool.labels[data.train]).all())
     taught = any(stage.objective.needs for stage in stages)
     possible = ["labels", "smoothing"]
     possible += ["teacher_labels"] if taught else []
     possible += ["self_training"] if unlabelled else []
+    possible = [name for name in possible if name in CONTROLS_OF[data.task]]
     if asked is None:
         return tuple(possible), ()
     if not asked:
@@ -249,6 +260,10 @@ def resolve_controls(
     for name in asked:
         if name not in CONTROLS:
             raise UserError(f"controls expects {', '.join(CONTROLS)}, got {name!r}.{did_you_mean(name, CONTROLS)}")
+    try:
+        check_controls(asked, data.task)
+    except ValueError as error:
+        raise UserError(f"{error}.") from None
     reasons = {
         "self_training": "there is no sample without a label",
         "teacher_labels": "no term asks a teacher",

@@ -19,7 +19,7 @@ from limbeck.teachers.module import ModuleTeacher
 from limbeck.train import ranks
 from limbeck.train.hearing import leave, listen
 from limbeck.train.step import check_balance
-from limbeck.types import Batch, Knowledge, Outputs
+from limbeck.types import Batch, Knowledge, Outputs, known
 
 Answer = TypeVar("Answer")
 
@@ -34,7 +34,8 @@ def rehearse(plan: Plan) -> list[str]:
     """
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
-    rows = torch.cat([train[labels[train] >= 0], train[labels[train] < 0]])[:MOST_SAMPLES]
+    there = known(labels[train])
+    rows = torch.cat([train[there], train[~there]])[:MOST_SAMPLES]
     for views in (plan.views, plan.teacher.views if plan.teacher else None):
         plan.data.pool.batch(rows, view=torch.ones_like(rows), views=views)
     batch = plan.data.pool.batch(rows, labels=labels)
@@ -42,6 +43,7 @@ def rehearse(plan: Plan) -> list[str]:
     knowledge = Knowledge() if teacher is None else _says(plan, teacher, batch)
     pairs: dict[str, None] = {}
     for stage in plan.stages:
+        stage.objective.check_task(plan.data.task)
         stage.objective.check(frozenset() if teacher is None else teacher.provides)
         check_balance(stage.objective, stage.settings.compile)
         pairs |= dict.fromkeys(_take_a_step(plan, stage, batch, teacher, knowledge))
@@ -77,7 +79,10 @@ def _take_a_step(
     count = stage.settings.batch_size
     few = Batch(batch.inputs[:count], _first(batch.labels, count), index=_first(batch.index, count))
     said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
-    student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
+    student, objective = (
+        plan.model(plan.student, plan.seeds[0]),
+        objective_of(stage, "student", plan.task.label).at_peak(),
+    )
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)
