@@ -1,8 +1,8 @@
 """Distil where labels are no classes, and judge it: `python benchmarks/tasks.py`.
 
-Regression is scikit-learn's diabetes set, as `recipes/diabetes.yaml` has it and with the other term for it; multi-label is
-made by scikit-learn's `make_multilabel_classification`. A dated page goes to `benchmarks/results/`. A finished run folder is
-read, not run again.
+Regression is scikit-learn's diabetes set, as `recipes/diabetes.yaml` has it and with the other term for it; multi-label
+is made by scikit-learn's `make_multilabel_classification`. A dated page goes to `benchmarks/results/`. A finished run
+folder is read, not run again.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ objective: [binary_soft_labels: {{temperature: 2, weight: 0.9}}, binary_cross_en
 TRAINED = "{model: {mlp: {hidden: [128, 128], dropout: 0.2}}, train: {epochs: 60, batch_size: 64, lr: 0.003}}"
 BOUNDED = "objective=[bounded_regression: {weight: 0.5}, squared_error: {weight: 0.5}]"
 ABOUT = f"""\
-- *diabetes*: 442 patients, ten measurements, how far the disease went in a year; `soft_regression` 0.7 and `squared_error`
-  0.3. *diabetes-bounded*: `bounded_regression` in place of the teacher's value, half and half. Its control is the same.
-- *made*: {{train:,}} training, {{validation:,}} validation and {{test:,}} test samples of 30 features with 8 labels, about 3
-  each, 5 % of all labels flipped. It is no natural data; it is there because its answer is known to be learnable.
-- *made-few*: the same, but student and control see the labels of {LABELLED} training and {VALIDATED} validation samples; the
-  teacher is that of *made*, which has seen all."""
+- *diabetes*: 442 patients, ten measurements, how far the disease went in a year; `soft_regression` 0.7 and
+  `squared_error` 0.3. *diabetes-bounded*: `bounded_regression` in place of the teacher's value, half and half. Its
+  control is the same.
+- *made*: {{train:,}} training, {{validation:,}} validation and {{test:,}} test samples of 30 features with 8 labels,
+  about 3 each, 5 % of all labels flipped. It is no natural data; it is there because its answer is known to be
+  learnable.
+- *made-few*: the same, but student and control see the labels of {LABELLED} training and {VALIDATED} validation
+  samples; the teacher is that of *made*, which has seen all."""
 SHOWN = {"regression": ("mse", "mae", "r2"), "multi_label": ("map", "auroc", "f1")}
 Report = Mapping[str, Any]
 
@@ -102,7 +104,7 @@ def write_page(results: Path, done: Mapping[str, Report]) -> Path:
         f"# Regression and multi-label, {first['created'][:10]}", "", "`python benchmarks/tasks.py`", "",
         ABOUT.format(**made), "",
         f"- Seeds: {', '.join(map(str, first['seeds']))}; split seed {first['data']['split_seed']}; of diabetes "
-        f"{first['data']['train']:,} samples train, {first['data']['validation']:,} validate, {first['data']['test']:,} test.",
+        f"{first['data']['train']:,} train, {first['data']['validation']:,} validate, {first['data']['test']:,} test.",
         f"- Hardware: {where['processor']}, {os.cpu_count()} cores, {where['threads']} thread(s), {where['device']}.",
         f"- Versions: limbeck {first['limbeck']}, python {where['python']}, torch {where['torch']}, numpy "
         f"{where['numpy']}, scikit-learn {where['scikit-learn']}, onnxruntime {where['onnxruntime']}.", "",

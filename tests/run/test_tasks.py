@@ -97,6 +97,7 @@ def test_the_student_is_judged_beside_its_control(name: str, task: str, primary:
     assert fit["objective"] == f"1 {control}"
     assert verdict["margin"] == pytest.approx(0.05 * labels["mean"] if task == "regression" else 0.01)
     assert report["export"]["verdict"]["against"] == "labels" and report["export"]["int8"] is None
+    assert models["student"]["temperature"] is None and report["export"]["onnx"]["agreement"] is None
     assert not report["confusion"] and not report["reliability"] and not report["disagreements"]
 
 
@@ -211,6 +212,27 @@ def test_the_teacher_of_an_earlier_run() -> None:
         plan_from_recipe(load_recipe(Path("diabetes.yaml"), ["teacher={source: 'run:diabetes'}", "data.split_seed=1"]))
     with pytest.raises(ModelError, match="trained for multi_label, but data.task is regression"):
         plan_from_recipe(load_recipe(Path("diabetes.yaml"), ["teacher={source: 'run:made'}"]))
+
+
+def test_a_sweep_with_stored_answers_is_told_side_by_side(tmp_path: Path, call: Any) -> None:
+    settings = [
+        "name=swept",
+        "seeds=1",
+        "teacher={source: 'run:diabetes'}",
+        "student.train.epochs=8",
+        f"knowledge={{mode: stored, path: '{tmp_path / 'store'}'}}",
+        "sweep.student.train.lr=[0.003, 0.03]",
+    ]
+    report = limbeck.run_recipe("diabetes.yaml", settings, out=tmp_path / "swept", progress=False).report
+    assert report["cost"]["knowledge"].startswith("The teacher's answers: stored")
+    assert report["validated_by"] == "r2" and report["sweep"]["chosen_by"] == "mean validation r2 over the seeds"
+    chosen = max(report["variants"], key=lambda one: one["validation_accuracy"])
+    assert chosen["chosen"] and set(chosen["controls"]["labels"]) == {"mean", "values", "ci95", "higher_is_better"}
+    page = (tmp_path / "swept" / "report.html").read_text()
+    assert "chosen by validation r²" in page and "Mean squared error of the student against student.train.lr" in page
+    assert call("report", tmp_path / "swept", "diabetes", "--out", tmp_path / "both.html").code == 0
+    assert "Gain in mean squared error over the best control" in (tmp_path / "both.html").read_text()
+    assert ", points" not in (tmp_path / "both.html").read_text()
 
 
 class Linear(nn.Module):

@@ -77,7 +77,7 @@ def gain_text(name: str, gain: float | None) -> str:
     if measure(name).rate or not numbers.known(gain):
         return numbers.points(gain)
     digits = measure(name).digits
-    return ("+" if gain > 0 else "") + (numbers.fixed(gain, 3) if digits is None else numbers.significant(gain, digits))
+    return ("+" if gain > 0 else "") + (numbers.fixed(gain, 3) if digits is None else numbers.significant(gain, 3))
 
 
 def validated_by(report: Mapping[str, Any]) -> str:

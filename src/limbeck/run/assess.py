@@ -336,7 +336,7 @@ def _describe(
         "checksum": read_card(best.folder)["sha256"],
         "validation_accuracy": None if None in seen else float(np.mean([one for one in seen if one is not None])),
         "best_seed": best.seed,
-        "temperature": best.temperature,
+        "temperature": best.temperature if plan.task.names_a_class else None,
     }
 
 

@@ -71,8 +71,9 @@ def _describe(
             answers_of_file(session, best.seed, data.test, plan.task.read_file), teacher, plan.evaluate
         ),
         **parity,
+        **({} if plan.task.names_a_class else {"agreement": None}),
         "latency_ms": session.latency(raw_of(take(data.pool, np.arange(1))), threads=threads),
-        "temperature": best.temperature,
+        "temperature": best.temperature if plan.task.names_a_class else None,
     }
 
 

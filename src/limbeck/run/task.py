@@ -39,6 +39,11 @@ class Task(ABC):
     ending: Ending = Ending()
 
     @property
+    def names_a_class(self) -> bool:
+        """Whether an answer is the class of the highest score, and has a temperature."""
+        return self.ending.head == "softmax"
+
+    @property
     @abstractmethod
     def primary(self) -> str:
         """The metric that decides."""
