@@ -83,7 +83,8 @@ class Regression(Task):
 
     def told(self, merit: float) -> str:
         """Return the error in words."""
-        return f"mean squared error {-merit:,.4g}"
+        kind = "" if self.primary == "mse" else "standardised "
+        return f"{kind}mean squared error {-merit:,.4g}"
 
     def gain_told(self, gain: float) -> str:
         """Return how much lower the error is."""
