@@ -87,7 +87,7 @@ def row(name: str, make: Callable[[], nn.Module], shape: tuple[int, ...]) -> Ite
             fast = compiled(model.train(), how, inputs, insist=True)
             took.append(time.perf_counter() - started)
         assert fast is not None
-        optimizer = build_optimizer(Settings(), model.parameters())
+        optimizer = build_optimizer(Settings(), model)
 
         def step(module: Callable[..., object]) -> None:
             optimizer.zero_grad(set_to_none=True)

@@ -88,7 +88,7 @@ def steps() -> Iterator[str]:
 
 def stepper(model: Adapted, how: Arithmetic, inputs: torch.Tensor) -> Callable[[], None]:
     """Return what takes a training step in its own layout: forward, backward, AdamW."""
-    optimizer = build_optimizer(Settings(), model.parameters())
+    optimizer = build_optimizer(Settings(), model)
     labels = torch.arange(len(inputs)) % 10
 
     def run() -> None:

@@ -40,7 +40,7 @@ CASES = (
 
 def step_ms(model: Adapted, inputs: torch.Tensor, labels: torch.Tensor) -> float:
     """Return milliseconds of a training step: forward, backward, AdamW."""
-    optimizer = build_optimizer(Settings(), model.parameters())
+    optimizer = build_optimizer(Settings(), model)
     start, steps = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS:
         optimizer.zero_grad(set_to_none=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from limbeck.data.views import Flip, Shift, Transform
     from limbeck.errors import Failure, LimbeckError, UserError
     from limbeck.export.predict import predict
+    from limbeck.models.inherit import copy_layers
     from limbeck.objectives import (
         AttentionTransfer,
         BinaryCrossEntropy,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from limbeck.objectives.objective import Objective
     from limbeck.objectives.schedule import Schedule
     from limbeck.preflight.finding import Finding
+    from limbeck.run.ensemble import Ensemble
     from limbeck.run.result import Result, load
     from limbeck.train.settings import Settings
     from limbeck.types import Batch, Knowledge, Outputs
@@ -77,6 +79,7 @@ _HOMES = {
     "limbeck.data.views": ("Flip", "Shift", "Transform"),
     "limbeck.errors": ("Failure", "LimbeckError", "UserError"),
     "limbeck.export.predict": ("predict",),
+    "limbeck.models.inherit": ("copy_layers",),
     "limbeck.objectives": (
         "BinaryCrossEntropy",
         "BinarySoftLabels",
@@ -108,6 +111,7 @@ _HOMES = {
     "limbeck.objectives.objective": ("Objective",),
     "limbeck.objectives.schedule": ("Schedule",),
     "limbeck.preflight.finding": ("Finding",),
+    "limbeck.run.ensemble": ("Ensemble",),
     "limbeck.run.result": ("Result", "load"),
     "limbeck.train.settings": ("Settings",),
     "limbeck.types": ("Batch", "Knowledge", "Outputs"),
@@ -127,6 +131,7 @@ __all__ = [
     "Data",
     "DecoupledSoftLabels",
     "Elastic",
+    "Ensemble",
     "EntropyPenalty",
     "Erase",
     "Failure",
@@ -167,6 +172,7 @@ __all__ = [
     "Variational",
     "WeightPenalty",
     "check",
+    "copy_layers",
     "distill",
     "load",
     "predict",

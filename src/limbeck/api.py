@@ -21,6 +21,7 @@ from limbeck.data.mixup import Mixup
 from limbeck.data.views import Transform, Views
 from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
+from limbeck.models.trees import Trees
 from limbeck.models.units import InUnits
 from limbeck.models.weights import WEIGHTS, checksum, load_weights
 from limbeck.objectives.objective import Objective
@@ -36,20 +37,17 @@ from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_from_text
 from limbeck.run.box import BlackBox
 from limbeck.run.device import pick_device
+from limbeck.run.ensemble import Ensemble, EnsemblePlan, Member, box_of
 from limbeck.run.fits import STUDENT
 from limbeck.run.folder import REPORT
+from limbeck.run.grown import settled
+from limbeck.run.model_plan import ModelPlan
 from limbeck.run.pipeline import run
-from limbeck.run.plan import (
-    ModelPlan,
-    Plan,
-    StagePlan,
-    TeacherPlan,
-    plan_from_recipe,
-    resolve_controls,
-    teacher_of_run,
-)
+from limbeck.run.plan import Plan, TeacherPlan, plan_from_recipe, resolve_controls, teacher_of_run
 from limbeck.run.result import Result, load
+from limbeck.run.stage_plan import StagePlan
 from limbeck.run.tasks import task_of
+from limbeck.teachers.ensemble import Combination
 from limbeck.train import ranks
 from limbeck.train.settings import Settings
 
@@ -58,7 +56,7 @@ Normalisation = Literal["data", "none"] | tuple[Sequence[float], Sequence[float]
 
 
 def distill(
-    teacher: nn.Module | str | Path | None,
+    teacher: nn.Module | str | Path | Ensemble | None,
     student: Build,
     data: Data,
     *,
@@ -87,8 +85,9 @@ def distill(
     """Train a student on a teacher's knowledge, its controls without it, and return the finished run.
 
     teacher: a trained module, the folder of an earlier run, or "onnx:FILE" or "labels:FILE" for one that is known by
-    its answers alone. It is used as it is and gets pictures in 0..1 (or raw features); teacher_normalise is put in
-    front of it: "none", "data" (mean and standard deviation of the training samples), or (mean, std). student: a
+    its answers alone; or an `Ensemble` of such. It is used as it is and gets pictures in 0..1 (or raw features);
+    teacher_normalise is put in front of it: "none", "data" (mean and standard deviation of the training samples), or
+    (mean, std). student: a
     zero-argument factory such as a class or a lambda, which is initialised anew for every seed, or a module, of which
     every seed gets a copy. Both may return logits [B, C], a tuple, a dict, or an object with `.logits`; of regression a
     teacher that is a module gives values in your own units, and a student answers on the scale it is trained on.
@@ -115,7 +114,7 @@ def distill(
 
 
 def check(
-    teacher: nn.Module | str | Path | None,
+    teacher: nn.Module | str | Path | Ensemble | None,
     student: Build,
     data: Data,
     *,
@@ -149,7 +148,7 @@ def check(
 
 
 def _plan(
-    teacher: nn.Module | str | Path | None,
+    teacher: nn.Module | str | Path | Ensemble | None,
     student: Build,
     data: Data,
     *,
@@ -167,20 +166,29 @@ def _plan(
     objective = objective or Objective([(0.9, task.taught()), (0.1, task.label())])
     stages = (StagePlan("student", "scratch", objective, settings),)
     chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
-    box = _black_box(teacher, teacher_normalise, data, views)
-    return Plan(
+    ensemble, box = None, None
+    if isinstance(teacher, Ensemble):
+        ensemble = _ensemble_plan(teacher, teacher_normalise, data, views)
+        box = box_of(ensemble, data, {})
+    elif isinstance(teacher, str):
+        box = _black_box(teacher, teacher_normalise, data, views)
+    plan = Plan(
         name="check",
         seeds=tuple(seeds),
         data=data,
         student=_student_plan(student, _normaliser(student_normalise, data)),
         stages=stages,
-        teacher=None if teacher is None or box else _teacher_plan(teacher, teacher_normalise, data),
+        teacher=None
+        if teacher is None or box or isinstance(teacher, Ensemble)
+        else _teacher_plan(teacher, teacher_normalise, data),
         controls=chosen,
         labels_per_class=labels_per_class,
         views=views,
         notes=notes,
         black_box=box,
+        ensemble=ensemble,
     )
+    return settled(plan)
 
 
 def run_recipe(
@@ -248,11 +256,13 @@ def _check_export(onnx: bool, int8: bool, tolerance: float, data: Data) -> None:
 def _student_plan(student: Build, normalise: Normalise | None) -> ModelPlan:
     if isinstance(student, nn.Module):
         start = copy.deepcopy(student)
+        if isinstance(start, Trees):
+            return ModelPlan(lambda: copy.deepcopy(start), None, _title(student), normalise, grown=True)
         return ModelPlan(lambda: copy.deepcopy(start), None, _title(student), normalise, fresh=False)
     if not callable(student):
         raise ModelError(f"student expects a module or a factory without arguments, got {type(student).__name__}.")
     made = _made(student)
-    return ModelPlan(student, None, _title(made), normalise)
+    return ModelPlan(student, None, _title(made), normalise, grown=isinstance(made, Trees))
 
 
 def _made(factory: Callable[[], object]) -> nn.Module:
@@ -268,15 +278,30 @@ def _made(factory: Callable[[], object]) -> nn.Module:
     return made
 
 
-def _black_box(
-    teacher: nn.Module | str | Path | None, normalise: Normalisation, data: Data, views: Views | None
-) -> BlackBox | None:
-    if not isinstance(teacher, str):
-        return None
+def _black_box(teacher: str, normalise: Normalisation, data: Data, views: Views | None) -> BlackBox | None:
     if data.task != "classification" and teacher.startswith(BLACK_BOXES):
         raise UserError(f"{teacher} names classes or only answers; for {data.task} a teacher is a module or a run.")
     given = _normaliser(normalise, data)
     return black_box_from_text(teacher, data, normalise=given, views=views)
+
+
+def _ensemble_plan(given: Ensemble, normalise: Normalisation, data: Data, views: Views | None) -> EnsemblePlan:
+    """Return the plan of an ensemble, whose teachers are called 1, 2, ...; its values checked as a recipe's are."""
+    weights = given.weights if isinstance(given.weights, str) else tuple(given.weights)
+    try:
+        combination = TypeAdapter(Combination).validate_python({"combine": given.combine, "weights": weights})
+    except ValidationError as error:
+        raise RecipeError(sentences(error.errors(), {}), "Ensemble") from None
+    if len(given.teachers) < 2:
+        raise UserError(f"An Ensemble expects two teachers or more, got {len(given.teachers)}.")
+    members = []
+    for number, teacher in enumerate(given.teachers):
+        box = _black_box(teacher, normalise, data, views) if isinstance(teacher, str) else None
+        if box is not None and box.metered is not None:
+            raise UserError("Every question to a teacher behind an address counts, so it cannot be in an ensemble.")
+        model = None if box else _teacher_plan(teacher, normalise, data)
+        members.append(Member(str(number + 1), number, model, box))
+    return EnsemblePlan(tuple(members), combination)
 
 
 def _teacher_plan(teacher: nn.Module | str | Path, normalise: Normalisation, data: Data) -> TeacherPlan:

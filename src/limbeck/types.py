@@ -33,6 +33,7 @@ class Batch:
     partner: int64 [B], the row of the sample that is mixed into each (mixup), itself in view 0; None without mixup.
     partner_labels: int64 [B], the partner's label, -1 where it is withheld.
     share: float32 [B], 0..1, how much of the mixed input is the sample itself; 1 in view 0.
+    domain: int64 [B], 0 for a sample of the source and 1 for one of the target; None where there is one domain alone.
     """
 
     inputs: Tensor
@@ -42,6 +43,7 @@ class Batch:
     partner: Tensor | None = None
     partner_labels: Tensor | None = None
     share: Tensor | None = None
+    domain: Tensor | None = None
 
 
 @dataclass(frozen=True)

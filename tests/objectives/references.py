@@ -77,9 +77,27 @@ def weight_penalty(seen: Seen, term: Any) -> float:
     return sum(float(number) ** 2 for one in kept for number in one.ravel())
 
 
+def l2_sp(seen: Seen, term: Any) -> float:
+    """A loop over every number in the student, and where it started."""
+    starts = [start.double().numpy() for _, start in term._pulled]
+    ways = [now - start for now, start in zip(seen.weights, starts, strict=True)]
+    return term.alpha / 2 * sum(float(number) ** 2 for way in ways for number in way.ravel())
+
+
+def weights(seen: Seen, term: Any) -> Numbers:
+    """What each sample counts: by scipy's entropy in units of log C, or by whether the teacher has the label right."""
+    if term.per_sample is None:
+        return np.ones(len(seen.logits))
+    if term.per_sample == "confidence":
+        return np.array([1 - entropy(softmax(row), base=len(row)) for row in seen.teacher])
+    pairs = zip(seen.teacher, seen.labels, strict=True)
+    return np.array([0.0 if label >= 0 and int(np.argmax(row)) != label else 1.0 for row, label in pairs])
+
+
 def logit_matching(seen: Seen, term: Any) -> float:
     """scikit-learn's mean squared error, summed over classes in place of averaged."""
-    return float(mean_squared_error(seen.teacher, seen.logits)) * seen.logits.shape[1] / 2
+    each = mean_squared_error(seen.teacher.T, seen.logits.T, multioutput="raw_values") * seen.logits.shape[1]
+    return float(np.mean(each * weights(seen, term))) / 2
 
 
 def soft_labels(seen: Seen, term: Any) -> float:
@@ -90,19 +108,31 @@ def soft_labels(seen: Seen, term: Any) -> float:
             (z - z.mean(1, keepdims=True)) / (z.std(1, ddof=1, keepdims=True) + 1e-7) for z in (student, teacher)
         )
     pairs = zip(softmax(teacher / term.temperature, axis=1), softmax(student / term.temperature, axis=1), strict=True)
-    return term.temperature**2 * float(np.mean([entropy(p, q) for p, q in pairs]))
+    return term.temperature**2 * float(np.mean([entropy(p, q) for p, q in pairs] * weights(seen, term)))
+
+
+def curriculum_soft_labels(seen: Seen, term: Any) -> float:
+    """scipy's relative entropy of each row, at the temperature that theta stands for."""
+    theta = float(term.theta.detach())
+    temperature = term.lowest + (term.highest - term.lowest) * float(expit(theta))
+    pairs = zip(softmax(seen.teacher / temperature, axis=1), softmax(seen.logits / temperature, axis=1), strict=True)
+    return temperature**2 * float(np.mean([entropy(p, q) for p, q in pairs]))
 
 
 def decoupled_soft_labels(seen: Seen, term: Any) -> float:
     """A loop over rows: scipy's relative entropy of (p_y, 1 - p_y), and of the classes that are left without y."""
     total = 0.0
-    for z_s, z_t, label in zip(
-        seen.logits / term.temperature, seen.teacher / term.temperature, seen.labels, strict=True
+    for z_s, z_t, label, weight in zip(
+        seen.logits / term.temperature,
+        seen.teacher / term.temperature,
+        seen.labels,
+        weights(seen, term),
+        strict=True,
     ):
         y = int(label) if label >= 0 else int(np.argmax(z_t))
         p_s, p_t = softmax(z_s), softmax(z_t)
-        total += term.target * entropy([p_t[y], 1 - p_t[y]], [p_s[y], 1 - p_s[y]])
-        total += term.others * entropy(softmax(np.delete(z_t, y)), softmax(np.delete(z_s, y)))
+        total += weight * term.target * entropy([p_t[y], 1 - p_t[y]], [p_s[y], 1 - p_s[y]])
+        total += weight * term.others * entropy(softmax(np.delete(z_t, y)), softmax(np.delete(z_s, y)))
     return term.temperature**2 * float(total) / len(seen.logits)
 
 
@@ -117,11 +147,12 @@ def relational_logits(seen: Seen, term: Any) -> float:
 def jensen_shannon(seen: Seen, term: Any) -> float:
     """scipy's relative entropies to the mixture; of each other at both ends."""
     total = 0.0
-    for z_s, z_t in zip(seen.logits / term.temperature, seen.teacher / term.temperature, strict=True):
+    rows = zip(seen.logits / term.temperature, seen.teacher / term.temperature, weights(seen, term), strict=True)
+    for z_s, z_t, weight in rows:
         p_s, p_t, beta = softmax(z_s), softmax(z_t), term.beta
         mixture = beta * p_t + (1 - beta) * p_s
         ends = {0.0: (p_t, p_s), 1.0: (p_s, p_t)}
-        total += (
+        total += weight * (
             entropy(*ends[beta]) if beta in ends else beta * entropy(p_t, mixture) + (1 - beta) * entropy(p_s, mixture)
         )
     return term.temperature**2 * float(total) / len(seen.logits)
@@ -130,9 +161,10 @@ def jensen_shannon(seen: Seen, term: Any) -> float:
 def binary_soft_labels(seen: Seen, term: Any) -> float:
     """A loop over rows and classes."""
     total = 0.0
-    for z_s, z_t in zip(seen.logits.ravel(), seen.teacher.ravel(), strict=True):
+    each = np.repeat(weights(seen, term), seen.logits.shape[1])
+    for z_s, z_t, weight in zip(seen.logits.ravel(), seen.teacher.ravel(), each, strict=True):
         p, q = float(expit(z_t / term.temperature)), float(expit(z_s / term.temperature))
-        total += p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+        total += weight * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
     return term.temperature**2 * total / len(seen.logits)
 
 

@@ -21,6 +21,7 @@ from tests.objectives import (
     references,
     test_attention_transfer,
     test_contrastive,
+    test_domain_terms,
     test_hint,
     test_neuron_selectivity,
     test_relations,
@@ -36,12 +37,18 @@ from limbeck.objectives import (
     BinaryCrossEntropy,
     BinarySoftLabels,
     BoundedRegression,
+    CorrelationAlignment,
     CrossEntropy,
+    CurriculumSoftLabels,
     DecoupledSoftLabels,
+    DomainAdversarial,
     EntropyPenalty,
     Hint,
     JensenShannon,
+    L2Sp,
     LogitMatching,
+    MaximumMeanDiscrepancy,
+    MinimumClassConfusion,
     NeuronSelectivity,
     RelationalLogits,
     Review,
@@ -56,6 +63,7 @@ from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.types import Batch, Knowledge, Outputs
 
 B, C, D = 12, 5, 7
+DOMAIN = torch.arange(B) % 2  # source and target take turns
 ANSWERS = {"logits", "probs", "labels", "features"}  # what a term may need
 PROBES = 8  # random directions in which a gradient is compared
 
@@ -67,8 +75,9 @@ class Example:
     """A term with options, what it is worth, and what it is shown.
 
     zero: whether it is 0, its least value, where the student says what the teacher says; draws: whether it draws random
-    numbers for each row and remembers batches, so that its own tests compare the gradient; student and teacher: shapes
-    of features by name, without the samples; labels: classes [B], values [B, C], or 0 or 1 [B, C].
+    numbers for each row and remembers batches, or has a gradient that is not that of its value, so that its own tests
+    compare the gradient; student and teacher: shapes of features by name, without the samples; labels: classes [B],
+    values [B, C], or 0 or 1 [B, C].
     """
 
     make: Callable[[], Term]
@@ -82,6 +91,14 @@ class Example:
 
 MAPS, VECTORS = {"f": (3, 2, 2)}, {"f": (4,)}
 ONE, OTHER = {"s": (3, 2, 2)}, {"t": (2, 2, 2)}
+
+PER_SAMPLE = [
+    (BinarySoftLabels, references.binary_soft_labels),
+    (DecoupledSoftLabels, references.decoupled_soft_labels),
+    (JensenShannon, references.jensen_shannon),
+    (LogitMatching, references.logit_matching),
+    (SoftLabels, references.soft_labels),
+]
 
 EXAMPLES = [
     Example(AttentionTransfer, on_features(test_attention_transfer.by_hand), student=MAPS, teacher=MAPS),
@@ -107,6 +124,16 @@ EXAMPLES = [
         Variational, on_features(test_variational.by_hand), zero=False,
         student={"s": (3, 2, 2), "u": (4, 1, 1)}, teacher={"t": (2, 2, 2), "w": (3, 1, 1)},
     ),
+    *(
+        Example(kind, by_hand, zero=False, draws=draws, student=shapes)
+        for kind, by_hand, draws in (
+            (MaximumMeanDiscrepancy, test_domain_terms.mmd_by_hand, True),
+            (CorrelationAlignment, test_domain_terms.coral_by_hand, False),
+            (lambda: DomainAdversarial(over=0), test_domain_terms.dann_by_hand, True),
+        )
+        for shapes in (MAPS, VECTORS)
+    ),
+    Example(MinimumClassConfusion, test_domain_terms.mcc_by_hand, zero=False),
     Example(BinarySoftLabels, references.binary_soft_labels),
     Example(lambda: BinarySoftLabels(3.0), references.binary_soft_labels),
     Example(BinarySoftLabels, references.binary_soft_labels, labels="several"),
@@ -117,17 +144,25 @@ EXAMPLES = [
     Example(SquaredError, references.squared_error, zero=False, labels="values"),
     Example(CrossEntropy, references.cross_entropy, zero=False),
     Example(lambda: CrossEntropy(0.1), references.cross_entropy, zero=False),
+    Example(CurriculumSoftLabels, references.curriculum_soft_labels),
+    Example(lambda: CurriculumSoftLabels(2.0, 5.0), references.curriculum_soft_labels),
     Example(DecoupledSoftLabels, references.decoupled_soft_labels),
     Example(lambda: DecoupledSoftLabels(2.0, target=0.5, others=2.0), references.decoupled_soft_labels),
     Example(EntropyPenalty, references.entropy_penalty, zero=False),
     Example(JensenShannon, references.jensen_shannon),
     *(Example(lambda beta=beta: JensenShannon(4.0, beta), references.jensen_shannon) for beta in (0.0, 0.1, 0.9, 1.0)),
+    Example(L2Sp, references.l2_sp, zero=False),
     Example(LogitMatching, references.logit_matching),
     Example(RelationalLogits, references.relational_logits),
     Example(lambda: RelationalLogits(4.0, inter=2.0, intra=0.5), references.relational_logits),
     Example(SoftLabels, references.soft_labels),
     Example(lambda: SoftLabels(2.0, standardise=True), references.soft_labels),
     Example(TeacherLabels, references.teacher_labels, zero=False),
+    *(
+        Example(lambda kind=kind, by=by: kind(per_sample=by), reference)
+        for kind, reference in PER_SAMPLE
+        for by in ("confidence", "correctness")
+    ),
     Example(WeightPenalty, references.weight_penalty, zero=False),
     Example(lambda: WeightPenalty(exclude_norm_and_bias=False), references.weight_penalty, zero=False),
 ]  # fmt: skip
@@ -181,6 +216,7 @@ class Case:
         self.labels[1::3] = self.withheld
         self.term = example.make()
         self.term.prepare(self.outputs(), self.knowledge(), Context(self.student, B))
+        self.move_on(generator)
         if dtype == torch.float64:
             self.term.double()
         self.memory = {name: value.clone() for name, value in self.term.named_buffers()}
@@ -189,6 +225,12 @@ class Case:
     def withheld(self) -> float:
         """What stands in a row whose labels are withheld."""
         return math.nan if self.labels.is_floating_point() else -1
+
+    @torch.no_grad()
+    def move_on(self, generator: torch.Generator) -> None:
+        """Move the student away from its start, as training does."""
+        for parameter in self.student.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator).to(parameter))
 
     def outputs(self, rows: Tensor | slice = slice(None)) -> Outputs:
         outputs: Outputs = self.student(self.inputs[rows])
@@ -200,7 +242,7 @@ class Case:
         return Knowledge(logits=logits, probs=logits.softmax(1), labels=logits.argmax(1), features=features)
 
     def batch(self, rows: Tensor | slice = slice(None)) -> Batch:
-        return Batch(self.inputs[rows], self.labels[rows], index=torch.arange(B)[rows])
+        return Batch(self.inputs[rows], self.labels[rows], index=torch.arange(B)[rows], domain=DOMAIN[rows])
 
     def value(self, rows: Tensor | slice = slice(None)) -> Tensor:
         torch.manual_seed(references.SEED)
@@ -302,6 +344,19 @@ def test_equal_answers_leave_nothing_to_learn(example: Example) -> None:
     assert all(one is None or one.abs().max() < 1e-7 for one in gradients)
 
 
+@over([example for example in EXAMPLES if example.make().aims])
+def test_what_a_term_aims_at_pulls_as_the_term_does(example: Example) -> None:
+    case = Case(example, torch.float64)
+    logits, temperature = case.outputs().logits.detach().requires_grad_(True), getattr(case.term, "temperature", 1.0)
+    aims, counts = case.term.aim(case.knowledge(), case.batch(), C)
+    torch.testing.assert_close(aims.sum(1)[counts > 0].double(), torch.ones(int((counts > 0).sum())).double())
+    each = -(aims * torch.log_softmax(logits / temperature, 1)).sum(1)
+    total = temperature**2 * (counts * each).sum() / case.term.counted(case.knowledge(), case.batch())
+    value = case.term(Outputs(logits), case.knowledge(), case.batch())
+    mine, theirs = (torch.autograd.grad(one, logits)[0] for one in (total, value))
+    torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-7)
+
+
 @every_term_that_draws_nothing
 def test_a_split_batch_gives_the_same_value_where_it_is_said_to(example: Example) -> None:
     case, parts = Case(example, torch.float64), [slice(0, 5), slice(5, 6), slice(6, B)]
@@ -315,7 +370,7 @@ def test_a_split_batch_gives_the_same_value_where_it_is_said_to(example: Example
 @every_term_that_draws_nothing
 def test_showing_a_batch_twice_changes_nothing(example: Example) -> None:
     case = Case(example, torch.float64)
-    if not case.term.additive and case.term.needs & {"features"}:
+    if (not case.term.additive and case.term.needs & {"features"}) or isinstance(case.term, CorrelationAlignment):
         pytest.skip("relates every sample to every other one, its copy included")
     torch.testing.assert_close(case.value(torch.arange(B).repeat(2)), case.value())
 
@@ -351,7 +406,10 @@ def test_half_types_give_float32(example: Example, dtype: torch.dtype) -> None:
     knowledge = Knowledge(logits.float(), labels=logits.argmax(1), features=features)
     torch.manual_seed(references.SEED)
     torch.testing.assert_close(value, full.term(outputs, knowledge, full.batch()), rtol=1e-3, atol=1e-3)
-    assert case.term(case.outputs(), case.knowledge(), Batch(case.inputs, index=torch.arange(B))).dtype == torch.float32
+    assert (
+        case.term(case.outputs(), case.knowledge(), Batch(case.inputs, index=torch.arange(B), domain=DOMAIN)).dtype
+        == torch.float32
+    )
     assert all(torch.isfinite(one).all() for one in case.gradients())
 
 
@@ -367,7 +425,7 @@ def test_extreme_logits_stay_finite(example: Example) -> None:
     case, rows = Case(example), slice(0, 4)
     signs = torch.tensor([[1e4, -1e4, 0.0, 1e4, -1e4]])
     labels = torch.tensor([0, 1, -1, 4]) if example.labels == "classes" else case.labels[rows]
-    batch = Batch(case.inputs[rows], labels, index=torch.arange(4))
+    batch = Batch(case.inputs[rows], labels, index=torch.arange(4), domain=DOMAIN[rows])
     features, theirs = case.outputs(rows).features, case.knowledge(rows).features
     for student, teacher in ((signs, signs), (signs, -signs), (signs * 0, signs), (signs, signs * 0)):
         logits, target = student.repeat(4, 1).requires_grad_(True), teacher.repeat(4, 1)
@@ -396,7 +454,9 @@ def test_a_batch_of_one_works(example: Example) -> None:
 def test_a_batch_without_labels_works(example: Example, withheld: bool) -> None:
     case = Case(example)
     labels = torch.full_like(case.labels, case.withheld) if withheld else None
-    value = case.term(case.outputs(), case.knowledge(), Batch(case.inputs, labels, index=torch.arange(B)))
+    value = case.term(
+        case.outputs(), case.knowledge(), Batch(case.inputs, labels, index=torch.arange(B), domain=DOMAIN)
+    )
     assert torch.isfinite(value)
     value.backward()
     reached = [parameter.grad.abs().sum() for parameter in case.student.parameters() if parameter.grad is not None]

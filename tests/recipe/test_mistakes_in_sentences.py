@@ -46,8 +46,8 @@ def mistakes(text: str) -> list[str]:
         ("export:", "export (line 4): expected a section of keys, got nothing."),
         (
             "controls: [label]",
-            "controls.0 (line 4): expected 'labels', 'smoothing', 'teacher_labels' or "
-            "'self_training', got 'label'. Did you mean \"labels\"?",
+            "controls.0 (line 4): expected 'labels', 'smoothing', 'teacher_labels', 'self_training', 'source_only' or "
+            "'scratch', got 'label'. Did you mean \"labels\"?",
         ),
         ("1: 2", "1: expected a key that is text, got 1."),
     ],
@@ -81,7 +81,10 @@ def test_one_sentence_for_one_place(line, says):
             "{model: mlp, normalise: {mean: [1], std: [0]}}",
             "student.normalise.std.0 (line 1): expected more than 0, got 0.",
         ),
-        ("{model: mlp, source: 'hf:x'}", "student (line 1): source expects 'file:WEIGHTS.safetensors', got 'hf:x'."),
+        (
+            "{model: mlp, source: 'hf:x'}",
+            "student (line 1): source expects 'file:WEIGHTS.safetensors', 'run:DIR' or 'teacher', got 'hf:x'.",
+        ),
     ],
 )
 def test_student(student, says):

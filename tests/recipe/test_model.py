@@ -12,7 +12,7 @@ from limbeck.errors import RecipeError
 from limbeck.objectives.base import Term
 from limbeck.recipe.choices import MODELS, TERMS, build_choice
 from limbeck.recipe.load import parse_recipe
-from limbeck.recipe.model import Recipe
+from limbeck.recipe.model import Recipe, own_classes
 from limbeck.recipe.schema import section_of
 
 SHAPE = (1, 28, 28)
@@ -54,11 +54,49 @@ def test_stages_start_where_the_one_before_ended():
          r"stages.1.name: 'a' is taken; give each stage a name of its own"),
         (["{name: scratch, objective: [cross_entropy]}"], r"stages.0.name: 'scratch' is taken"),
         (["{name: a, objective: []}"], r"stages.0.objective \(line 4\): expected a list of 1 or more"),
+        (["{name: a, teacher: b, objective: [soft_labels]}", "{name: b, objective: [soft_labels]}"],
+         r"stages.0.teacher: expected an earlier stage \(there is none\), got 'b'"),
+        (["{name: a, objective: [soft_labels]}", "{name: b, teacher: b, objective: [soft_labels]}"],
+         r"stages.1.teacher: expected an earlier stage \(a\), got 'b'"),
+        (["{name: a, objective: [soft_labels]}", "{name: b, teacher: a, objective: [cross_entropy]}"],
+         "stages.1.teacher: no term of stage b asks a teacher; leave it out"),
+        (["{name: a, objective: [soft_labels], student: {model: linear}}"],
+         "stages.0.student: the last stage trains the student that ships, the one under student; leave it out here"),
+        (["{name: a, objective: [soft_labels], student: {model: linear}}", "{name: b, objective: [soft_labels]}"],
+         "stages.1.from: stage a trains another model than stage b, so its weights do not fit; say from: scratch"),
+        (["{name: a, objective: [soft_labels], student: {modle: linear}}", "{name: b, objective: [soft_labels]}"],
+         'stages.0.student.modle .*: unknown key. Did you mean "model"?'),
     ],
 )  # fmt: skip
 def test_stage_rules(lines, says):
     with pytest.raises(RecipeError, match=says):
         stages(*lines)
+
+
+def test_a_stage_of_an_assistants_own_may_go_on_from_it():
+    recipe = stages(
+        "{name: a, objective: [soft_labels], student: {model: linear}}",
+        "{name: b, objective: [cross_entropy], student: {model: linear}}",
+        "{name: c, from: scratch, teacher: b, objective: [soft_labels]}",
+    )
+
+    assert [stage.start for stage in recipe.resolved_stages()] == ["scratch", "a", "scratch"]
+
+
+def test_a_stage_with_a_teacher_of_its_own_needs_no_teacher_section():
+    lines = "{name: a, objective: [cross_entropy]}, {name: b, teacher: a, objective: [soft_labels]}"
+    assert parse_recipe(f"student: {{model: mlp}}\nstages: [{lines}]").teacher is None
+    with pytest.raises(RecipeError, match="soft_labels needs a teacher, but there is no teacher section"):
+        parse_recipe(f"student: {{model: mlp}}\nstages: [{lines.replace('teacher: a, ', '')}]")
+
+
+def test_an_assistant_of_ones_own_is_named_for_trust():
+    recipe = stages(
+        '{name: a, objective: [soft_labels], student: {model: "mine:Net"}}',
+        "{name: b, from: scratch, objective: [soft_labels]}",
+    )
+
+    assert own_classes(recipe) == ["mine:Net"]
 
 
 @pytest.mark.parametrize("extra", ["objective: [cross_entropy]\nstages: [{name: a, objective: [cross_entropy]}]", ""])

@@ -17,7 +17,9 @@ from limbeck.run.answers import Answers
 from limbeck.run.assess import assess, describe_data, describe_stages, header
 from limbeck.run.chains import Chains
 from limbeck.run.jobs import Trained
-from limbeck.run.plan import ModelPlan, Plan, StagePlan, TeacherPlan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan, TeacherPlan
+from limbeck.run.stage_plan import StagePlan
 from limbeck.train.loop import Progress
 from limbeck.train.settings import Settings
 

@@ -11,7 +11,8 @@ from limbeck.objectives import CrossEntropy, SoftLabels, TeacherLabels
 from limbeck.objectives.objective import Objective
 from limbeck.run.chains import folder_of, steps_by_fit, train_chains
 from limbeck.run.jobs import Trained
-from limbeck.run.plan import ModelPlan, StagePlan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.stage_plan import StagePlan
 from limbeck.train.loop import Progress
 from limbeck.train.settings import Settings
 

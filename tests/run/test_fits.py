@@ -16,7 +16,9 @@ from limbeck.objectives import CrossEntropy, SoftLabels, WeightPenalty
 from limbeck.objectives.objective import Objective
 from limbeck.run.fits import Workshop, best_seed, objective_of, open_workshop
 from limbeck.run.jobs import Trained
-from limbeck.run.plan import ModelPlan, Plan, StagePlan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan
+from limbeck.run.stage_plan import StagePlan
 from limbeck.run.watch import Silent
 from limbeck.train.loop import Progress
 from limbeck.train.settings import Settings

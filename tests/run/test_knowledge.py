@@ -107,6 +107,12 @@ def test_a_place_of_ones_own(run: Run, tmp_path: Path) -> None:
         run(place, "teacher.per_seed=true")
 
 
+def test_a_temperature_that_is_learned_needs_more_than_the_top_k(run: Run) -> None:
+    with pytest.raises(UserError, match="^knowledge.top_k keeps the sum .* but curriculum_soft_labels learns its own"):
+        run("knowledge.top_k=3", "objective=[curriculum_soft_labels]")
+    assert run("objective=[curriculum_soft_labels]", "seeds=1")["student"]
+
+
 def test_the_top_k_of_an_answer(run: Run) -> None:
     top = run("knowledge.top_k=10")
     assert top["student"] == pytest.approx(run()["student"], rel=1e-3)

@@ -60,7 +60,7 @@ def test_the_optimizer_is_the_one_that_is_named(name: str, kind: type) -> None:
     net = nn.Linear(2, 2)
     net.bias.requires_grad_(False)
     settings = Settings(optimizer=name, lr=0.5, weight_decay=0.25)  # type: ignore[arg-type]
-    optimizer = build_optimizer(settings, net.parameters())
+    optimizer = build_optimizer(settings, net)
     (group,) = optimizer.param_groups
     assert type(optimizer) is kind
     assert (group["lr"], group["weight_decay"]) == (0.5, 0.25)
@@ -69,6 +69,6 @@ def test_the_optimizer_is_the_one_that_is_named(name: str, kind: type) -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.7])
 def test_sgd_is_nesterovs_where_there_is_momentum(momentum: float) -> None:
-    optimizer = build_optimizer(Settings(optimizer="sgd", momentum=momentum), nn.Linear(2, 2).parameters())
+    optimizer = build_optimizer(Settings(optimizer="sgd", momentum=momentum), nn.Linear(2, 2))
     assert optimizer.param_groups[0]["momentum"] == momentum
     assert optimizer.param_groups[0]["nesterov"] is (momentum > 0)

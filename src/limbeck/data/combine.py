@@ -26,7 +26,8 @@ def take(samples: Samples, rows: NDArray[np.int64]) -> Samples:
     ids = tuple(samples.ids[row] for row in rows.tolist())
     raw = None if samples.raw is None else samples.raw.take(rows)
     mark = samples.mapped and mapped.stamp_of_rows(samples.mapped, index)
-    return Samples(samples.inputs_of(index), samples.labels[index], ids, raw, mark)
+    domain = None if samples.domain is None else samples.domain[index]
+    return Samples(samples.inputs_of(index), samples.labels[index], ids, raw, mark, domain)
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
@@ -43,13 +44,16 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
     labels = torch.cat([part.labels for part in parts])
     raws = [part.raw for part in parts if part.raw is not None]
     ids = tuple(name for part in parts for name in part.ids)
-    return Samples(inputs, labels, ids, join(raws) if raws else None, "+".join(marks) or None)
+    domains = [part.domain if part.domain is not None else torch.zeros_like(part.labels) for part in parts]
+    domain = torch.cat(domains) if any(part.domain is not None for part in parts) else None
+    return Samples(inputs, labels, ids, join(raws) if raws else None, "+".join(marks) or None, domain)
 
 
 def without_labels(samples: Samples, prefix: str = UNLABELLED) -> Samples:
     """Return the samples with all labels -1, and the prefix before those ids that lack it."""
     ids = tuple(name if name.startswith(prefix) else prefix + name for name in samples.ids)
-    return Samples(samples.inputs, withheld(samples.labels, len(samples)), ids, samples.raw, samples.mapped)
+    labels = withheld(samples.labels, len(samples))
+    return Samples(samples.inputs, labels, ids, samples.raw, samples.mapped, samples.domain)
 
 
 def withheld(like: Tensor, count: int) -> Tensor:
@@ -85,4 +89,4 @@ def _renumber(samples: Samples, new: torch.Tensor) -> Samples:
     labels = new[samples.labels]
     rows = (labels > -2).nonzero().squeeze(1)
     kept = take(samples, rows.numpy())
-    return Samples(kept.inputs, labels[rows], kept.ids, kept.raw, kept.mapped)
+    return Samples(kept.inputs, labels[rows], kept.ids, kept.raw, kept.mapped, kept.domain)

@@ -27,6 +27,7 @@ from limbeck.data.scaling import Scaling, fit_scaling
 from limbeck.data.source import open_source
 from limbeck.data.split import by_hash, split
 from limbeck.data.strata import strata_of
+from limbeck.data.target import open_target
 from limbeck.data.unlabelled import open_unlabelled
 from limbeck.errors import DataError
 from limbeck.types import TaskName, known
@@ -42,9 +43,9 @@ class Data:
     samples but the test ones; train and validation: int64 rows of the pool, train with the unlabelled samples; test: a
     split that no training reads; split_seed: what the split was drawn by; reading: how pictures were read, None for
     other inputs; validation_fraction: the share of each class that validates, 0..1; preprocessing: what makes a table's
-    rows the inputs, learned from the training rows, None for other inputs; task: what the labels are; scaling: what
-    regression is trained on, learned from the training rows, None for other tasks. Labels here are always in the user's
-    own units.
+    rows the inputs, learned from the training rows, None for other inputs; in_domain: where there is a target, whose
+    test samples are then `test`, the test samples of the source; task: what the labels are; scaling: what regression is
+    trained on, learned from the training rows, None for other tasks. Labels here are always in the user's own units.
     """
 
     source: str
@@ -58,6 +59,7 @@ class Data:
     reading: ReadOptions | None
     validation_fraction: float = 0.1
     preprocessing: Preprocessing | None = None
+    in_domain: Samples | None = None
     task: TaskName = "classification"
     scaling: Scaling | None = None
 
@@ -67,6 +69,7 @@ class Data:
         source: str,
         *,
         unlabelled: str | None = None,
+        target: str | None = None,
         validation: float = 0.1,
         test: float = 0.2,
         split_seed: int = 0,
@@ -76,10 +79,11 @@ class Data:
         """Open a source by its text ("digits", "diabetes", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH",
         "npz:FILE", "npy:DIR").
 
-        unlabelled: another source whose labels are ignored. validation: the fraction of the training samples
-        of each class held out for choosing (0..1); test: likewise for testing, of all samples; both are used only
-        where the source has no such split. classes: keep only these, renumbered in this order. options: how it is read,
-        and its task.
+        unlabelled: another source whose labels are ignored. target: the other domain of the same classes, whose
+        training samples join without labels and whose test samples test. validation: the fraction of the training
+        samples of each class held out for choosing (0..1); test: likewise for testing, of all samples; both are used
+        only where the source has no such split. classes: keep only these, renumbered in this order.
+        options: how it is read, and its task.
         Raises DataError for everything that is missing, broken or too small to be split.
         """
         found = open_source(source, options)
@@ -90,7 +94,16 @@ class Data:
         if unlabelled is not None:
             reading = replace(found.reading or options, task=found.task)
             found = _add_unlabelled(found, *open_unlabelled(unlabelled, reading, found.train))
-        return cls._split(found, validation, test, split_seed)
+        if target is None:
+            return cls._split(found, validation, test, split_seed)
+        if found.task != "classification":
+            raise DataError(f"data.target is for classification, but data.task is {found.task}.")
+        extra, tested, notes = open_target(
+            target, found.reading or options, found.classes, test=test, split_seed=split_seed
+        )
+        found = _add_unlabelled(found, extra, notes)
+        own = cls._split(found, validation, test, split_seed)
+        return replace(own, test=tested, in_domain=own.test, notes=(*own.notes, *_leak_notes(own.pool, tested)))
 
     @classmethod
     def from_arrays(

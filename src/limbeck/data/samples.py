@@ -31,7 +31,8 @@ class Samples:
     inputs: uint8 [N, C, H, W] pictures, or float32 [N, ...] anything else; labels: int64 [N], -1 where there is none,
     or float32 [N, C], NaN there; ids: N different texts; raw: the rows that the inputs are made from, for a table;
     mapped: what stands for the content of inputs that are a memory-mapped file, such as its size and time of change,
-    None for those in memory. Mapped inputs stay where they are; only batches move to a device. Raises DataError where
+    None for those in memory; domain: int64 [N], 0 for samples of the source and 1 for those of the target, None where
+    there is one domain alone. Mapped inputs stay where they are; only batches move to a device. Raises DataError where
     these do not fit together.
     """
 
@@ -40,6 +41,7 @@ class Samples:
     ids: tuple[str, ...]
     raw: Table | None = None
     mapped: str | None = None
+    domain: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.ids)
@@ -110,14 +112,15 @@ class Samples:
         view = torch.zeros_like(rows) if view is None else view.to(rows.device)
         chosen = self.labels if labels is None else labels.to(rows.device)
         inputs = self._view(rows, view, views)
+        domain = None if self.domain is None else self.domain.index_select(0, rows)
         mixed = views and views.mix(
             rows, self.keys.index_select(0, rows), view, known(self.labels.index_select(0, rows))
         )
         if not mixed:
-            return Batch(inputs, chosen.index_select(0, rows), index=rows, view=view)
+            return Batch(inputs, chosen.index_select(0, rows), index=rows, view=view, domain=domain)
         inputs = blend(inputs, self._view(mixed.partner, view, views), mixed.share)
         theirs = chosen.index_select(0, mixed.partner)
-        return Batch(inputs, chosen.index_select(0, rows), rows, view, mixed.partner, theirs, mixed.share)
+        return Batch(inputs, chosen.index_select(0, rows), rows, view, mixed.partner, theirs, mixed.share, domain)
 
     def _view(self, rows: Tensor, view: Tensor, views: Views | None) -> Tensor:
         if views is None or views.kept is None or not views.kept.holds(self.inputs, view):
@@ -133,7 +136,8 @@ class Samples:
     def to(self, device: torch.device | str) -> Samples:
         """Return the same samples with labels and, where they are in memory, inputs on a device."""
         inputs = self.inputs if self.mapped else self.inputs.to(device)
-        return Samples(inputs, self.labels.to(device), self.ids, self.raw, self.mapped)
+        domain = None if self.domain is None else self.domain.to(device)
+        return Samples(inputs, self.labels.to(device), self.ids, self.raw, self.mapped, domain)
 
     def inputs_of(self, rows: Tensor) -> Tensor:
         """Return the inputs of rows (int64 [R]), mapped where they are."""

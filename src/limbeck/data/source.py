@@ -10,6 +10,7 @@ from limbeck.data.csv_table import read_csv
 from limbeck.data.diabetes import read_diabetes
 from limbeck.data.digits import read_digits
 from limbeck.data.folder import read_folder
+from limbeck.data.glyphs import read_glyphs
 from limbeck.data.idx import read_idx
 from limbeck.data.npy import read_npy
 from limbeck.data.npz import read_npz
@@ -18,7 +19,7 @@ from limbeck.errors import DataError, did_you_mean
 
 __all__ = ["ReadOptions", "Source", "open_source"]
 
-KINDS = ("digits", "diabetes", "idx", "folder", "parquet", "csv", "npz", "npy")
+KINDS = ("digits", "glyphs", "diabetes", "idx", "folder", "parquet", "csv", "npz", "npy")
 OTHER_TASKS = ("csv", "npz", "diabetes")  # than classification
 READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "idx": read_idx,
@@ -28,11 +29,14 @@ READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "npz": read_npz,
     "npy": read_npy,
 }
-EXPECTED = '"digits", "diabetes", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER"'
+EXPECTED = (
+    '"digits", "glyphs", "diabetes", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or '
+    '"npy:FOLDER"'
+)
 
 
 def open_source(text: str, options: ReadOptions) -> Source:
-    """Read "digits", "diabetes", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER".
+    """Read "digits", "glyphs", "diabetes", or "idx:", "folder:", "parquet:", "csv:", "npz:", "npy:" and a place.
 
     Raises DataError for another kind of source, for options that do not go with it, and for everything that is missing
     or broken in it.
@@ -40,6 +44,8 @@ def open_source(text: str, options: ReadOptions) -> Source:
     _refuse_unfit(text, options)
     if text == "digits":
         return read_digits(options)
+    if text == "glyphs":
+        return read_glyphs(options)
     if text == "diabetes":
         return read_diabetes(options)
     kind, colon, place = text.partition(":")

@@ -20,7 +20,9 @@ TIMED_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Size:
-    """parameters: their number; bytes: of parameters and buffers; macs: multiply-adds for one sample."""
+    """parameters: their number; bytes: of parameters and buffers; macs: multiply-adds for one sample, None where there
+    are none, as in a tree.
+    """
 
     parameters: int
     bytes: int
@@ -35,7 +37,7 @@ def size(model: Adapted, sample: Tensor) -> Size:
     return Size(
         parameters=sum(parameter.numel() for parameter in model.net.parameters()),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in model.net.state_dict().values()),
-        macs=multiply_adds(model.eval(), sample),
+        macs=multiply_adds(model.eval(), sample) or None,
     )
 
 

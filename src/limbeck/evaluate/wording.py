@@ -10,15 +10,13 @@ RATES = ("accuracy", "map")
 NAMES = {"map": "mean average precision", "mse": "mean squared error", "nmse": "standardised mean squared error"}
 
 
-def opening(outcome: Outcome, margin: float, metric: str) -> str:
-    """Return what the outcome means, up to the colon."""
-    if outcome == "helped":
-        return "Distillation helped"
-    if outcome == "hurt":
-        return "Distillation hurt"
+def opening(outcome: Outcome, margin: float, metric: str, subject: str = "Distillation") -> str:
+    """Return what the outcome means, up to the colon; subject: what is judged."""
     if outcome == "equal":
-        return f"Distillation made no difference worth {_size(margin, metric)}"
-    return "It is unclear whether distillation helped"
+        return f"{subject} made no difference worth {_size(margin, metric)}"
+    if outcome == "unclear":
+        return f"It is unclear whether {subject[0].lower()}{subject[1:]} helped"
+    return f"{subject} {outcome}"
 
 
 def soft_opening(outcome: Outcome, margin: float, metric: str) -> str:

@@ -7,6 +7,7 @@ undid was asked, but helped nobody, and is asked and counted again.
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,9 @@ class Ledger:
     seconds: float = 0.0
     before: tuple[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()  # those who listen to helpers note what these were told
+
     @property
     def asked(self) -> int:
         """Samples that the teacher was asked about, spot checks apart."""
@@ -37,12 +41,15 @@ class Ledger:
 
     def note(self, name: str, count: int) -> None:
         """Note that answers for so many samples are about to be kept under a name."""
-        self.forwards[name] = count
-        self.save()
+        with self._lock:
+            self.forwards[name] = count
+            self.save()
 
     def save(self) -> None:
         """Write the file."""
-        if self.path is not None:
+        if self.path is None:
+            return
+        with self._lock:
             content = {name: value for name, value in asdict(self).items() if name != "path"}
             write_text(self.path, json.dumps(content))
 

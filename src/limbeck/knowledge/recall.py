@@ -30,16 +30,24 @@ class Recalled(Teacher):
     """A teacher whose answers are computed for a whole view at once, when the first batch of it is asked for.
 
     labeller: asks the teacher; `Batch.index` counts in its samples, `Batch.view` its views; store: where answers are
-    kept, None to keep them in memory alone; resident: whether the tables of answers fit into memory. A row is addressed
-    by what it shows, so neither the order of the batches nor the epoch at which training starts can matter.
+    kept, None to keep them in memory alone; resident: whether the tables of answers fit into memory; name: in the
+    ledger, where they are in memory, the start of the teacher's fingerprint unless given. A row is addressed by what it
+    shows, so neither the order of the batches nor the epoch at which training starts can matter.
     """
 
     recalls = True
 
     def __init__(
-        self, labeller: Labeller, *, store: Store | None = None, ledger: Ledger | None = None, resident: bool = True
+        self,
+        labeller: Labeller,
+        *,
+        store: Store | None = None,
+        ledger: Ledger | None = None,
+        resident: bool = True,
+        name: str = "",
     ) -> None:
         assert resident or store is not None
+        self.name = name
         self.labeller, self.store, self.ledger, self.resident = labeller, store, ledger or Ledger(), resident
         self.teacher, self.form = labeller.teacher, labeller.form
         self.provides, self.classes, self.precision = (
@@ -110,7 +118,8 @@ class Recalled(Teacher):
         if self.store is not None:
             fill(self.labeller, self.store, view, self.ledger, heard=heard)
         else:
-            self.ledger.note(f"{self.teacher.fingerprint[:16]}, view {view}", len(self.labeller.samples))
+            name = f"{self.name or self.teacher.fingerprint[:16]}, view {view}"
+            self.ledger.note(name, len(self.labeller.samples))
             self._tables[view] = self._ask_all(view, heard)
         self._filled.add(view)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,8 @@ class Adapted(nn.Module):
     net: any module; it may return logits [B, C], a tuple or list that holds them, a mapping, or an object
     with the attribute `logits` (as Hugging Face models do).
     classes: C, the number of columns the logits must have.
+    pinned: paths of modules that stay in evaluation mode; fresh: names of tensors that are new where the others came
+    from elsewhere, such as those of a swapped head.
     """
 
     def __init__(self, net: nn.Module, *, classes: int, normalise: Normalise | None = None) -> None:
@@ -76,6 +79,8 @@ class Adapted(nn.Module):
         self.classes = classes
         self.normalise = normalise
         self.layers: tuple[str, ...] = ()
+        self.pinned: tuple[str, ...] = ()
+        self.fresh: tuple[str, ...] = ()
         self._hooks: list[RemovableHandle] = []
         self._said: list[Said] = []
 
@@ -90,6 +95,13 @@ class Adapted(nn.Module):
         features = {name: _only_output(name, self._said) for name in self.layers}
         self._said.clear()
         return Outputs(logits=logits, features=features)
+
+    def train(self, mode: bool = True) -> Self:
+        """Go into training or evaluation mode, all but what is pinned."""
+        super().train(mode)
+        for name in self.pinned:
+            self.net.get_submodule(name).eval()
+        return self
 
     def listen_to(self, names: Sequence[str]) -> None:
         """Give the outputs of these modules as `Outputs.features` from now on; none of them again with ().

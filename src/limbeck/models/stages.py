@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from limbeck.errors import ModelError
 from limbeck.models.adapt import Adapted, Said, version_of
 
 
@@ -30,6 +31,21 @@ def stages_of(model: Adapted, inputs: Tensor) -> tuple[str, ...]:
     ends = _tokens(wide, model.net) if wide and _rank(wide[-1]) == 3 else _maps(wide)
     names = (_name(end, said) for end in (*ends, *_vectors(body)))
     return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def classifier_of(model: Adapted, inputs: Tensor) -> str:
+    """Return the module path of a model's classifier: the last module with weights of its own in a forward pass.
+
+    inputs: a few samples [B, ...]. Raises ModelError for a model without weights.
+    """
+    training = model.training
+    model.eval()
+    said, _ = model.overhear(inputs)
+    model.train(training)
+    weighted = [one.name for one in said if _has_weights(one.module)]
+    if not weighted:
+        raise ModelError("The model has no weights, so it has no classifier.")
+    return weighted[-1]
 
 
 def _body(said: Sequence[Said]) -> Sequence[Said]:

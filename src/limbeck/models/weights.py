@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ModelError
 from limbeck.files import write_bytes, write_text
+from limbeck.models.trees import Trees
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -25,8 +27,13 @@ CARD = "model.json"
 
 def checksum(model: nn.Module) -> str:
     """Return the SHA-256 (hex) of every parameter and buffer, names and shapes included."""
+    return checksum_of(model.state_dict())
+
+
+def checksum_of(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 (hex) of tensors with their names and shapes."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()
@@ -58,16 +65,39 @@ def load_weights(net: nn.Module, path: Path, *, expected: str | None = None) -> 
 
     expected: the SHA-256 that the loaded weights must have. Raises ModelError, naming what differs.
     """
-    if not path.is_file():
-        raise ModelError(f"There is no weight file {path}.")
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a readable safetensors file: {error}.") from error
+    state = _read_state(path)
+    if isinstance(net, Trees):
+        net.make_room(state)
     _check_state(net.state_dict(), state, path)
     net.load_state_dict(state)
     if expected is not None and checksum(net) != expected:
         raise ModelError(f"The weights in {path} are not those that its model.json describes (SHA-256 differs).")
+
+
+def start_from(net: nn.Module, path: Path) -> tuple[str, ...]:
+    """Load a safetensors file into a module, but for a head made for other classes; return the names that stay new.
+
+    The head is a single module, all of whose tensors that have another shape keep the values they have. Raises
+    ModelError where other tensors differ too.
+    """
+    state, own = _read_state(path), net.state_dict()
+    other = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
+    if len({name.rpartition(".")[0] for name in other}) > 1:
+        other = []
+    kept = {name: own[name] for name in other}
+    _check_state(own, {**state, **kept}, path)
+    net.load_state_dict({**state, **kept})
+    return tuple(other)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelError(f"There is no weight file {path}.")
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a readable safetensors file: {error}.") from error
+    return state
 
 
 def _check_state(wanted: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:

@@ -8,12 +8,18 @@ from limbeck.objectives.binary_cross_entropy import BinaryCrossEntropy
 from limbeck.objectives.binary_soft_labels import BinarySoftLabels
 from limbeck.objectives.bounded_regression import BoundedRegression
 from limbeck.objectives.contrastive import Contrastive
+from limbeck.objectives.correlation_alignment import CorrelationAlignment
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.curriculum_soft_labels import CurriculumSoftLabels
 from limbeck.objectives.decoupled_soft_labels import DecoupledSoftLabels
+from limbeck.objectives.domain_adversarial import DomainAdversarial
 from limbeck.objectives.entropy_penalty import EntropyPenalty
 from limbeck.objectives.hint import Hint
 from limbeck.objectives.jensen_shannon import JensenShannon
+from limbeck.objectives.l2_sp import L2Sp
 from limbeck.objectives.logit_matching import LogitMatching
+from limbeck.objectives.maximum_mean_discrepancy import MaximumMeanDiscrepancy
+from limbeck.objectives.minimum_class_confusion import MinimumClassConfusion
 from limbeck.objectives.neuron_selectivity import NeuronSelectivity
 from limbeck.objectives.probabilistic_knowledge import ProbabilisticKnowledge
 from limbeck.objectives.relational_angle import RelationalAngle
@@ -34,12 +40,18 @@ __all__ = [
     "BinarySoftLabels",
     "BoundedRegression",
     "Contrastive",
+    "CorrelationAlignment",
     "CrossEntropy",
+    "CurriculumSoftLabels",
     "DecoupledSoftLabels",
+    "DomainAdversarial",
     "EntropyPenalty",
     "Hint",
     "JensenShannon",
+    "L2Sp",
     "LogitMatching",
+    "MaximumMeanDiscrepancy",
+    "MinimumClassConfusion",
     "NeuronSelectivity",
     "ProbabilisticKnowledge",
     "RelationalAngle",

@@ -45,7 +45,8 @@ class Term(nn.Module, ABC):
     does without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch may be
     taken in parts, each counting by the rows that the loss is a mean over; not where samples are related to each other.
     topk: whether it works with `Knowledge.topk` in place of all logits. tasks: those whose labels and answers it is
-    made for.
+    made for. aims: whether it draws the student's distribution to one that it can name, by `aim`, which is all that a
+    tree can learn from.
     """
 
     needs: frozenset[str] = frozenset()
@@ -53,12 +54,22 @@ class Term(nn.Module, ABC):
     additive: ClassVar[bool] = True
     topk: ClassVar[bool] = False
     tasks: ClassVar[frozenset[TaskName]] = EVERY_TASK
+    aims: bool = False
 
     def describe(self) -> str:
-        """Return the recipe's name with its options, such as 'soft_labels(temperature=4.0)'."""
-        options = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        inside = ", ".join(f"{name}={getattr(self, name)!r}" for name in options if name not in ("args", "kwargs"))
+        """Return the recipe's name with its options, such as 'soft_labels(temperature=4.0)'; none that are None."""
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        options = {name: getattr(self, name) for name in names if name not in ("args", "kwargs")}
+        inside = ", ".join(f"{name}={value!r}" for name, value in options.items() if value is not None)
         return f"{snake_case(type(self).__name__)}({inside})" if inside else snake_case(type(self).__name__)
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """What the term has learned for itself that is worth noting, by name. Most terms learn nothing."""
+        return {}
+
+    def at_epoch(self, epoch: float | None) -> None:
+        """Be told how many epochs have passed, None where nobody knows. Most terms do not care."""
 
     def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:
         """Build what depends on shapes, before the optimizer exists. Most terms need nothing."""
@@ -66,6 +77,14 @@ class Term(nn.Module, ABC):
     def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
         """Return how many rows the loss is a mean over, so that parts of a batch can be put together."""
         return len(batch.inputs)
+
+    def aim(self, teacher: Knowledge, batch: Batch, classes: int) -> tuple[Tensor, Tensor]:
+        """Return the distribution that each row is drawn to [B, C], and how much the row counts, 0..1 [B].
+
+        The loss is then, up to what the student cannot change, the sum over rows of what they count times their
+        cross-entropy, divided by `counted`. Only where `aims` says so.
+        """
+        raise NotImplementedError(snake_case(type(self).__name__))
 
     @abstractmethod
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
@@ -82,7 +101,7 @@ def promote(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def log_softened(knowledge: Knowledge, temperature: float) -> Tensor:
+def log_softened(knowledge: Knowledge, temperature: float | Tensor) -> Tensor:
     """Return the teacher's log probabilities [B, C] at a temperature above 0.
 
     From logits z: log softmax(z / T). From probabilities p: those of p^(1/T), renormalised, zeros clipped at

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.functional import one_hot
 
 from limbeck.objectives.base import CLASSIFICATION, Term, promote
 from limbeck.types import Batch, Knowledge, Outputs
@@ -48,6 +50,7 @@ class CrossEntropy(Term):
 
     unlabelled = False
     tasks = CLASSIFICATION
+    aims = True
 
     def __init__(self, label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> None:
         super().__init__()
@@ -59,6 +62,18 @@ class CrossEntropy(Term):
             return 0
         known = batch.labels >= 0
         return (known if batch.partner_labels is None else known & (batch.partner_labels >= 0)).sum()
+
+    def aim(self, teacher: Knowledge, batch: Batch, classes: int) -> tuple[Tensor, Tensor]:
+        """Return the labels as distributions, smoothed and mixed as the loss has them; a row without one counts 0."""
+        if batch.labels is None:
+            nothing = torch.zeros(len(batch.inputs), device=batch.inputs.device)
+            return (nothing[:, None] + 1 / classes).expand(-1, classes), nothing
+        known, named = batch.labels >= 0, one_hot(batch.labels.clamp_min(0), classes).float()
+        if batch.share is not None and batch.partner_labels is not None:
+            known &= batch.partner_labels >= 0
+            theirs = one_hot(batch.partner_labels.clamp_min(0), classes).float()
+            named = theirs.lerp(named, batch.share[:, None])
+        return named * (1 - self.label_smoothing) + self.label_smoothing / classes, known.float()
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar; 0 when the batch has no labelled row."""

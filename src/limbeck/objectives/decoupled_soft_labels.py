@@ -7,29 +7,32 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from limbeck.objectives.base import CLASSIFICATION, Term, log_softened, promote
+from limbeck.objectives.per_sample import PerSample, needs_of, sample_weights
+from limbeck.objectives.soft_labels import divergence
 from limbeck.types import Batch, Knowledge, Outputs
 
 
 def decoupled_soft_labels(
-    logits: Tensor, log_target: Tensor, classes: Tensor, temperature: float, target: float = 1.0, others: float = 8.0
+    logits: Tensor,
+    log_target: Tensor,
+    classes: Tensor,
+    temperature: float,
+    target: float = 1.0,
+    others: float = 8.0,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return `T^2 * (target * KL(b_t || b_s) + others * KL(q_t || q_s))`, averaged over the batch, in nats.
 
     logits: the student's [B, C]; log_target: the teacher's log probabilities at T [B, C]; classes: int64 [B], each
     row's target y. b is (p_y, 1 - p_y); q is the distribution over the C - 1 other classes, each at temperature T.
-    With target = 1 and others = 1 - p_t[y] this is `soft_labels` of that row.
+    With target = 1 and others = 1 - p_t[y] this is `soft_labels` of that row. weights: [B], as there.
     """
     log_student = torch.log_softmax(promote(logits) / temperature, dim=1)
-    binary = _divergence(_binary(log_student, classes), _binary(log_target, classes))
-    among = _divergence(_among_others(log_student, classes), _among_others(log_target, classes))
+    binary = divergence(_binary(log_student, classes), _binary(log_target, classes), weights)
+    among = divergence(_among_others(log_student, classes), _among_others(log_target, classes), weights)
     return (target * binary + others * among) * (temperature**2 / len(logits))
-
-
-def _divergence(log_student: Tensor, log_target: Tensor) -> Tensor:
-    return functional.kl_div(log_student, log_target, reduction="sum", log_target=True)
 
 
 def _others(logs: Tensor, classes: Tensor) -> Tensor:
@@ -63,7 +66,8 @@ class DecoupledSoftLabels(Term):
     """Soft labels in two parts: how sure the teacher is of the target class, and how it ranks the others.
 
     temperature: what logits are divided by, above 0; target: weight of the first part; others: weight of the second
-    part, which soft labels hide where the teacher is sure of itself. A row without a label takes the teacher's top
+    part, which soft labels hide where the teacher is sure of itself; per_sample: multiply each sample's loss by the
+    teacher's confidence or correctness, see the mathematics. A row without a label takes the teacher's top
     class as its target. Published (Zhao et al. 2022, DKD): weight 1, brought up from 0 over 20 epochs, beside
     cross-entropy 1 on CIFAR-100 at T 4, with others 2, 6 or 8 by pair of teacher and student.
     """
@@ -76,14 +80,20 @@ class DecoupledSoftLabels(Term):
         temperature: Annotated[float, Field(gt=0, le=1000)] = 4.0,
         target: Annotated[float, Field(ge=0)] = 1.0,
         others: Annotated[float, Field(ge=0)] = 8.0,
+        per_sample: PerSample | None = None,
     ) -> None:
         super().__init__()
         self.temperature = temperature
         self.target = target
         self.others = others
+        self.per_sample = per_sample
+        self.needs = needs_of(type(self).needs, per_sample)
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the loss, a scalar."""
         log_target = log_softened(teacher, self.temperature).detach()
         classes = target_classes(log_target, batch)
-        return decoupled_soft_labels(student.logits, log_target, classes, self.temperature, self.target, self.others)
+        weights = sample_weights(teacher, batch, self.per_sample)
+        return decoupled_soft_labels(
+            student.logits, log_target, classes, self.temperature, self.target, self.others, weights
+        )

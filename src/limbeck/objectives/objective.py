@@ -14,12 +14,16 @@ from limbeck.errors import ObjectiveError
 from limbeck.objectives.balance import Balance
 from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
+from limbeck.objectives.domain_term import DomainTerm
 from limbeck.objectives.feature_term import FeatureTerm
+from limbeck.objectives.minimum_class_confusion import MinimumClassConfusion
 from limbeck.objectives.pairing import Pair
 from limbeck.objectives.schedule import Schedule, Weight, peak, told, weight_at
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.types import Batch, Knowledge, Outputs, TaskName
+
+ALIGNING = (DomainTerm, MinimumClassConfusion)  # what brings two domains together
 
 
 class Objective(nn.Module):
@@ -75,6 +79,27 @@ class Objective(nn.Module):
     def temperatures(self) -> frozenset[float]:
         """The temperatures at which the teacher's distribution is compared with the student's."""
         return frozenset(float(term.temperature) for term in self.terms if isinstance(term, SoftLabels))
+
+    @property
+    def aligns(self) -> bool:
+        """Whether a term brings two domains together."""
+        return any(isinstance(term, ALIGNING) for term in self.terms)
+
+    @property
+    def aligned_layers(self) -> tuple[str, ...] | None:
+        """The paths of the student's layers whose domains terms compare, as far as known; None without such a term."""
+        terms = [term for term in self.terms if isinstance(term, DomainTerm)]
+        return _each_once(name for term in terms for name in term.heard or term.named) if terms else None
+
+    @property
+    def learned(self) -> dict[str, dict[str, float]]:
+        """What terms have learned for themselves, by the term's name; empty where none has."""
+        return {name: found for number, name in enumerate(self.names) if (found := self._term(number).learned)}
+
+    @property
+    def without_aim(self) -> list[str]:
+        """The names of the terms that draw the student to no distribution that they can name."""
+        return [name for number, name in enumerate(self.names) if not self._term(number).aims]
 
     @property
     def compares_features(self) -> list[str]:
@@ -149,6 +174,8 @@ class Objective(nn.Module):
         for weights that are schedules. measure: whether gradients are measured now, where they are balanced; they are
         the first time in any case.
         """
+        for number in range(len(self.weights)):
+            self._term(number).at_epoch(epoch)
         values = [term(student, teacher, batch) for term in self.terms]
         factors = self._factors(values, epoch, measure)
         values = [value if shares is None else value * shares[number] for number, value in enumerate(values)]
@@ -156,6 +183,11 @@ class Objective(nn.Module):
         for factor, value in zip(factors[1:], values[1:], strict=True):
             loss = loss + factor * value
         return loss, {name: value.detach() for name, value in zip(self.names, values, strict=True)}
+
+    def aims(self, teacher: Knowledge, batch: Batch, classes: int) -> tuple[Tensor, Tensor]:
+        """Return each term's distributions [terms, B, C] and how much the rows count in it [terms, B]."""
+        found = [self._term(number).aim(teacher, batch, classes) for number in range(len(self.weights))]
+        return torch.stack([each for each, _ in found]), torch.stack([counts for _, counts in found])
 
     def gradients(self, epoch: float) -> Mapping[str, Mapping[str, float]] | None:
         """Return what was measured of the terms' gradients, None where they are not balanced; epoch: as in forward.
@@ -167,16 +199,23 @@ class Objective(nn.Module):
         return self.balance.describe(self.names, [weight_at(weight, epoch) for weight in self.weights])
 
     def control(
-        self, *, label_smoothing: float = 0.0, teacher_labels: bool = False, label: type[Term] = CrossEntropy
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        teacher_labels: bool = False,
+        source_only: bool = False,
+        label: type[Term] = CrossEntropy,
     ) -> Objective:
         """Return the objective of a control: the teacher-free terms, with cross-entropy at weight 1.
 
         label: the term that stands in the place of cross-entropy where labels are no classes.
         label_smoothing: of that cross-entropy, 0 keeps what the objective says; teacher_labels: put the
         teacher's hard labels at weight 1 in the place of what else the teacher says, and cross-entropy beside
-        them in the objective's own proportion, at most 1 and none where the objective has none. A teacher-free term
-        keeps its schedule; cross-entropy has none, so that the control is never short of labels. Weights that are
-        shares of the gradient are so in a control of several terms too.
+        them in the objective's own proportion, at most 1 and none where the objective has none. Terms that bring
+        domains together are teacher-free too; where no term asks a teacher they are what is judged, so the control
+        lacks them; source_only: leave them out in any case. A teacher-free term keeps its schedule; cross-entropy has
+        none, so that the control is never short of labels. Weights that are shares of the gradient are so in a control
+        of several terms too.
         """
         own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
         smoothing = label_smoothing or (own[0] if own else 0.0)
@@ -185,8 +224,10 @@ class Objective(nn.Module):
         kept: list[tuple[Weight, Term]] = [(share, first)] if share > 0 else []
         for number, weight in enumerate(self.weights):
             term = self._term(number)
-            if not term.needs and not isinstance(term, label):
-                kept.append((weight, copy.deepcopy(term)))
+            aligns = isinstance(term, ALIGNING)
+            if term.needs or isinstance(term, label) or (aligns and (source_only or not self.needs)):
+                continue
+            kept.append((weight, copy.deepcopy(term)))
         if teacher_labels:
             kept.append((1.0, TeacherLabels()))
         return Objective(kept, balance="gradients" if self.balance is not None and len(kept) > 1 else "none")

@@ -17,7 +17,7 @@ from limbeck.preflight.finding import Finding
 from limbeck.preflight.gradients import check_gradients, check_objective, check_student_varies
 from limbeck.preflight.layers import check_layers
 from limbeck.preflight.learning import judge, trials
-from limbeck.preflight.models import build, check_capacity, check_weights, not_finite
+from limbeck.preflight.models import build, check_capacity, check_start, check_weights, not_finite
 from limbeck.preflight.normalisation import check_normalisation
 from limbeck.preflight.questions import count_questions
 from limbeck.preflight.subject import Subject
@@ -43,7 +43,7 @@ OF_VALUES: tuple[Check, ...] = (
     check_duplicates,
     check_near_duplicates,
 )
-OF_MODELS: tuple[Check, ...] = (check_weights, check_capacity, check_objective, count_questions)
+OF_MODELS: tuple[Check, ...] = (check_weights, check_start, check_capacity, check_objective, count_questions)
 OF_A_FINISHED_TEACHER: tuple[Check, ...] = (
     check_accuracy,
     check_class_order,
@@ -59,6 +59,7 @@ def check_learning(subject: Subject) -> list[Finding]:
 
 
 OF_A_STUDENT: tuple[Check, ...] = (check_student_varies, check_layers, check_gradients, check_learning)
+OF_TREES: tuple[Check, ...] = (check_learning,)  # of their teacher; until they are grown they say nothing
 
 SEVERITY = ("fault", "warning", "note")
 
@@ -89,13 +90,14 @@ def checks_for(subject: Subject) -> Iterable[Check]:
         return
     if subject.taught:
         yield from OF_A_FINISHED_TEACHER if is_of_classes else (check_quality, check_eval_mode)
-    needed = any(stage.objective.needs for stage in subject.plan.stages)
+    stages = subject.plan.stages if subject.plan.itself is None else ()
+    needed = any(stage.objective.needs and stage.teacher is None for stage in stages)
     if (
         subject.student is not None
         and not not_finite(subject.student.net)
         and (subject.teacher or subject.plan.black_box or not needed)
     ):
-        yield from OF_A_STUDENT
+        yield from OF_TREES if subject.plan.student.grown else OF_A_STUDENT
 
 
 def _carry_out(check: Check, subject: Subject) -> list[Finding]:

@@ -34,13 +34,18 @@ def estimate_cost(subject: Subject, found: dict[str, Trial]) -> list[Finding]:
 
 def _time(subject: Subject, found: dict[str, Trial]) -> Finding:
     teacher_steps, student_steps = expected_steps(subject.plan)
+    if subject.plan.student.grown:
+        student_steps = 0
     stages = [trial.seconds for where, trial in found.items() if where != "teacher"]
     each = sum(stages) / len(stages) if stages else 0.0
     own = found["teacher"].seconds if "teacher" in found else 0.0
     asking = max((trial.asking for trial in found.values()), default=0.0) * _asked_batches(subject, student_steps)
     total = teacher_steps * own + student_steps * each + asking
     parts = [f"{teacher_steps:,} steps of {own * 1000:.1f} ms for the teacher"] if teacher_steps else []
-    parts.append(f"{student_steps:,} steps of {each * 1000:.1f} ms for student and controls")
+    if subject.plan.student.grown:
+        parts.append("and growing the trees of student and controls, which was not tried")
+    else:
+        parts.append(f"{student_steps:,} steps of {each * 1000:.1f} ms for student and controls")
     return Finding("note", "time", f"Training takes about {duration(total)} on {subject.device}: {', '.join(parts)}.")
 
 

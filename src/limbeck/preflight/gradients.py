@@ -63,7 +63,9 @@ def check_gradients(subject: Subject) -> list[Finding]:
     if len(frozen) == len(parameters):
         return found
     for stage in subject.plan.stages:
-        dead = set(_dead(student_rehearsal(subject, stage)))
+        rehearsal = student_rehearsal(subject, stage)
+        parameters = dict(rehearsal.model.net.named_parameters())
+        dead = set(_dead(rehearsal))
         if dead:
             share = _weights(dead, parameters) / _weights(parameters, parameters)
             sentence = (

@@ -51,9 +51,7 @@ def try_steps(rehearsal: Rehearsal, total: int) -> Trial:
         work = multiply_adds(rehearsal.model, first.inputs) * rehearsal.settings.batch_size
         device = first.inputs.device
         with fitting_threads(work if rehearsal.recalls else SMALL_STEP, device) as threads:
-            optimizer = build_optimizer(
-                rehearsal.settings, [*rehearsal.model.parameters(), *rehearsal.objective.parameters()]
-            )
+            optimizer = build_optimizer(rehearsal.settings, rehearsal.model, rehearsal.objective.parameters())
             with torch.no_grad():
                 before = float(rehearsal.loss(first, rehearsal.knowledge(first)))
             for step in range(steps):

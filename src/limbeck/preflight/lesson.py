@@ -15,12 +15,13 @@ from limbeck.models.adapt import Adapted
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.questions import StandIn
 from limbeck.preflight.subject import Subject
-from limbeck.run.plan import StagePlan
+from limbeck.run.own_teacher import untrained
+from limbeck.run.stage_plan import StagePlan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train.hearing import listen, narrow
 from limbeck.train.loop import Lesson
-from limbeck.train.order import Order
+from limbeck.train.order import order_of
 from limbeck.train.settings import Settings
 from limbeck.types import Batch, Knowledge, known
 
@@ -30,7 +31,8 @@ SHOWN = 2  # samples that layers are tried on
 class Rehearsal:
     """One fit, played on copies: batches, knowledge and loss as the run has them.
 
-    Raises UserError where the model or a term cannot work with the others.
+    by: who teaches, where that is not the teacher of the run. Raises UserError where the model or a term cannot work
+    with the others.
     """
 
     def __init__(
@@ -42,20 +44,15 @@ class Rehearsal:
         settings: Settings,
         *,
         taught: bool,
+        by: Teacher | None = None,
     ) -> None:
         self.model = copy.deepcopy(model).to(subject.device)
         self.objective = copy.deepcopy(objective).at_peak()
         self.lesson, self.settings = lesson, settings
-        self.teacher: Teacher | None = None
-        if taught and subject.teacher is not None:
-            self.teacher = ModuleTeacher(copy.deepcopy(subject.teacher).to(subject.device))
-        elif taught and subject.plan.black_box is not None:
-            box = subject.plan.black_box
-            teacher = box.open(lesson.samples, subject.plan.data.train)
-            self.teacher = teacher if box.metered is None else StandIn(teacher)
+        self.teacher = by if by is not None or not taught else _teacher_of_the_run(subject, lesson)
         self.objective.check_task(subject.plan.data.task)
         self.objective.check(self.teacher.provides if self.teacher else frozenset())
-        self._order = Order(lesson.rows, subject.plan.seeds[0])
+        self._order = order_of(lesson.rows, lesson.samples.domain, subject.plan.seeds[0])
         with sentences_for("student"), torch.no_grad():
             batch = self.batch(0)
             few = replace(batch, inputs=batch.inputs[:SHOWN])
@@ -88,21 +85,31 @@ class Rehearsal:
         return loss
 
 
+def _teacher_of_the_run(subject: Subject, lesson: Lesson) -> Teacher | None:
+    """Return the teacher of the run as it is, or one that stands in for it where every question counts."""
+    if subject.teacher is not None:
+        return ModuleTeacher(copy.deepcopy(subject.teacher).to(subject.device))
+    box = subject.plan.black_box
+    if box is None:
+        return None
+    teacher = box.open(lesson.samples, subject.plan.data.train)
+    return teacher if box.metered is None else StandIn(teacher)
+
+
 def student_rehearsal(subject: Subject, stage: StagePlan) -> Rehearsal:
     """Return the rehearsal of the student's stage, from the student's starting weights."""
-    assert subject.student is not None
     labels = subject.plan.data.visible_labels(subject.plan.labels_per_class, subject.plan.seeds[0])
     rows = subject.plan.data.train
     rows = rows if stage.objective.uses_unlabelled else rows[known(labels[rows])]
     lesson = Lesson(subject.pool, rows, subject.plan.data.validation, labels, subject.plan.views)
-    taught = bool(stage.objective.needs)
-    return Rehearsal(subject, subject.student, stage.objective, lesson, stage.settings, taught=taught)
+    taught, by = bool(stage.objective.needs), untrained(subject.plan, stage, subject.device)
+    return Rehearsal(subject, subject.learner(stage), stage.objective, lesson, stage.settings, taught=taught, by=by)
 
 
 def teacher_rehearsal(subject: Subject) -> Rehearsal | None:
     """Return the rehearsal of the teacher's own training; None where it is not trained in the run."""
     plan = subject.plan.teacher
-    if plan is None or plan.settings is None or subject.teacher is None:
+    if plan is None or plan.settings is None or subject.teacher is None or plan.model.grown:
         return None
     per_class = None if plan.labels == "all" else subject.plan.labels_per_class
     labels = subject.plan.data.visible_labels(per_class, subject.plan.seeds[0])

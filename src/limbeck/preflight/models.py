@@ -15,7 +15,9 @@ from limbeck.evaluate.cost import Size, size
 from limbeck.models.adapt import Adapted
 from limbeck.preflight.finding import Finding
 from limbeck.preflight.subject import Subject
-from limbeck.run.plan import ModelPlan, Plan
+from limbeck.run.inherit import copied
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan
 
 SHOWN = 2
 LARGE_GAP = 100
@@ -65,9 +67,19 @@ def not_finite(net: nn.Module) -> list[str]:
     ]
 
 
+def check_start(subject: Subject) -> list[Finding]:
+    """A note named `start`: which weights the student takes from the teacher; a fault where none fit."""
+    sentence = copied(subject.plan)[1]
+    return [Finding("note", "start", sentence)] if sentence else []
+
+
 def check_capacity(subject: Subject) -> list[Finding]:
-    """A note named `capacity`: how much smaller the student is, and whether the gap is very large or none."""
-    if subject.teacher is None or subject.student is None:
+    """A note named `capacity`: how much smaller the student is, and whether the gap is very large or none.
+
+    Nothing for trees, whose size is known once they are grown.
+    """
+    grown = subject.plan.student.grown or (subject.plan.teacher is not None and subject.plan.teacher.model.grown)
+    if subject.teacher is None or subject.student is None or grown:
         return []
     sample = subject.plan.data.pool.batch(subject.plan.data.train[:1]).inputs
     teacher, student = (size(copy.deepcopy(model), sample) for model in (subject.teacher, subject.student))

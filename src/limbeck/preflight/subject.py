@@ -17,6 +17,7 @@ from limbeck.data.samples import Samples
 from limbeck.models.adapt import Adapted
 from limbeck.preflight.neighbours import guess_by_neighbours
 from limbeck.run.plan import Plan
+from limbeck.run.stage_plan import StagePlan
 from limbeck.types import known
 
 JUDGED = 2000
@@ -39,6 +40,13 @@ class Subject:
     def taught(self) -> bool:
         """Whether the teacher is finished already, so that its answers can be judged."""
         return self.teacher is not None and self.plan.teacher is not None and self.plan.teacher.settings is None
+
+    def learner(self, stage: StagePlan) -> Adapted:
+        """Return who learns in a stage, with the starting weights of the first seed."""
+        if stage.student is not None:
+            return self.plan.model(stage.student, self.plan.seeds[0])
+        assert self.student is not None
+        return self.student
 
     @cached_property
     def pool(self) -> Samples:

@@ -17,12 +17,13 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class DataSection(Strict):
     """Where samples come from, how they are read, split and augmented.
 
-    source: `digits` or, for regression, `diabetes` (both built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures),
-    `parquet:PATH` (pictures in a table), `csv:PATH` (a table), `npz:FILE` (arrays) or `npy:DIR` (arrays larger than
-    memory); `$VARIABLES` are filled in.
+    source: `digits`, `glyphs` (the letters A to J) or, for regression, `diabetes` (all built in), `idx:DIR` (MNIST
+    files), `folder:DIR` (pictures), `parquet:PATH` (pictures in a table), `csv:PATH` (a table), `npz:FILE` (arrays) or
+    `npy:DIR` (arrays larger than memory); `$VARIABLES` are filled in.
     task: what the labels are: one class of several, values (`regression`), or several labels of 0 or 1 (`multi_label`);
     the last two from `csv:`, `npz:` or `diabetes`.
     unlabelled: another source whose labels are ignored; the teacher answers for its samples.
+    target: the other domain of the same classes: its training samples are shown without labels, its test samples test.
     size: pixels of a side, or [height, width], to which pictures are brought; may be left out where all have one size.
     channels: colour or grey; `auto` is grey where every picture is grey.
     resize: squash to the size, crop the middle, or pad with the background.
@@ -47,6 +48,7 @@ class DataSection(Strict):
     source: str = "digits"
     task: TaskName = "classification"
     unlabelled: str | None = None
+    target: str | None = None
     size: Count | tuple[Count, Count] | None = None
     channels: Literal["rgb", "grey", "auto"] = "auto"
     resize: Literal["squash", "crop", "pad"] = "squash"

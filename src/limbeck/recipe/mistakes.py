@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from limbeck.errors import did_you_mean
+from limbeck.recipe.choices import TERMS
 from limbeck.recipe.model import Recipe
 from limbeck.recipe.schema import OWN
 
@@ -106,6 +108,9 @@ def _where(place: Place, lines: Mapping[Place, int]) -> str:
 
 
 def _suggestion(place: Place) -> str:
+    if place[-1] == "per_sample":
+        fitting = [name for name, term in TERMS.items() if "per_sample" in inspect.signature(term).parameters]
+        return f" It goes with terms that teach each sample by itself: {', '.join(sorted(fitting))}."
     known = list(_keys_at(place[:-1]))
     return did_you_mean(str(place[-1]), known) or (f" Known here: {', '.join(known)}." if known else "")
 
@@ -116,7 +121,8 @@ def _keys_at(place: Place) -> Iterator[str]:
     for part in place:
         if isinstance(part, int):
             continue
-        fields = [kind.model_fields[str(part)] for kind in kinds if str(part) in kind.model_fields]
+        known = [pair for kind in kinds for pair in kind.model_fields.items()]
+        fields = [field for name, field in known if str(part) in (name, field.alias)]
         kinds = [model for field in fields for model in _models_in(field.annotation)]
     for kind in kinds:
         yield from (field.alias or name for name, field in kind.model_fields.items() if name != OWN)

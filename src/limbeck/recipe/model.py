@@ -22,7 +22,10 @@ CONTROLS = CONTROLS_OF["classification"]
 
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
-ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training"]
+ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch"]
+TEACHER = "teacher"  # as a student's source
+
+Layer = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -30,15 +33,21 @@ class StudentSection(Strict):
     """Who learns.
 
     model: its architecture.
-    source: weights to start from, `file:WEIGHTS.safetensors`, or a model of a library, `timm:NAME`,
-    `torchvision:NAME` or `hf:DIR`.
+    source: weights to start from, `file:WEIGHTS.safetensors` or `run:DIR` (the student of an earlier run, or any model
+    folder), where a classifier made for other classes is left out; or layers of the teacher, `teacher`; or a model of a
+    library, `timm:NAME`, `torchvision:NAME` or `hf:DIR`.
+    layers: which layers of a deeper teacher `source: teacher` takes, at `even` distances or as a list of their numbers.
     normalise: what its pictures go through first, in training and in the exported file.
+    freeze: what training leaves as it is, paths of modules or parameters with `*` for any text; `backbone` is all but
+    the classifier.
     train: how it and its controls are trained.
     """
 
     model: ModelChoice
     source: str | None = None
+    layers: Literal["even"] | Annotated[tuple[Layer, ...], Field(min_length=1)] = "even"
     normalise: Literal["data", "none"] | NormaliseSection = "data"
+    freeze: tuple[str, ...] = ()
     train: TrainSection = TrainSection()
 
     @model_validator(mode="before")
@@ -48,9 +57,22 @@ class StudentSection(Strict):
 
     @model_validator(mode="after")
     def _known_source(self) -> StudentSection:
-        if self.source is not None and not self.source.startswith("file:"):
-            raise ValueError(f"source expects 'file:WEIGHTS.safetensors', got {self.source!r}")
+        if self.source not in (None, TEACHER) and not str(self.source).startswith(("file:", "run:")):
+            raise ValueError(f"source expects 'file:WEIGHTS.safetensors', 'run:DIR' or 'teacher', got {self.source!r}")
+        if self.layers != "even" and self.source != TEACHER:
+            raise ValueError("layers are those of the teacher, so it goes with source: teacher")
         return self
+
+
+class LearnerSection(Strict):
+    """Who learns in a stage, where that is not the student that ships.
+
+    model: its architecture.
+    normalise: what its pictures go through first.
+    """
+
+    model: ModelChoice
+    normalise: Literal["data", "none"] | NormaliseSection = "data"
 
 
 class StageSection(Strict):
@@ -58,15 +80,21 @@ class StageSection(Strict):
 
     name: what the report calls it.
     from: the earlier stage it starts from, or `scratch`; the stage before unless given.
+    teacher: the earlier stage whose student, of the same seed, teaches this one; the teacher of the run unless given.
+    student: who learns here, where that is another model than the student that ships, such as an assistant.
     objective: its terms.
     balance: as for a run of one stage.
+    freeze: what it leaves as it is; as `student.freeze` unless given.
     train: how it is trained; as `student.train` unless given.
     """
 
     name: Name
     start: str | None = Field(default=None, alias="from")
+    teacher: str | None = None
+    student: LearnerSection | None = None
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)]
     balance: Literal["none", "gradients"] = "none"
+    freeze: tuple[str, ...] | None = None
     train: TrainSection | None = None
 
 
@@ -189,31 +217,74 @@ class Recipe(Strict):
             )
 
     @model_validator(mode="after")
+    def _stages_that_fit_together(self) -> Recipe:
+        for place in range(len(self.stages or ())):
+            check_stage((self.stages or ())[: place + 1], is_last=place + 1 == len(self.stages or ()))
+        return self
+
+    @model_validator(mode="after")
     def _teacher_for_terms(self) -> Recipe:
-        objectives = [self.objective or (), *(stage.objective for stage in self.stages or ())]
+        objectives = [self.objective or (), *(one.objective for one in self.stages or () if one.teacher is None)]
         needing = [term.name for terms in objectives for term in terms if not term.is_own and TERMS[term.name].needs]
         if needing and self.teacher is None:
             raise ValueError(f"{needing[0]} needs a teacher, but there is no teacher section")
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_to_start_from(self) -> Recipe:
+        teacher = self.teacher
+        if self.student.source == TEACHER and not (teacher is not None and teacher.is_one_model):
+            raise ValueError(
+                "student.source: teacher starts from layers of the teacher; expected a teacher of one model, by "
+                "teacher.model or source: 'run:DIR'"
+            )
         return self
 
     def resolved_stages(self) -> tuple[StageSection, ...]:
         """Return the stages, the short form as one, with `from` and `train` filled in."""
         if self.stages is None:
             assert self.objective is not None  # checked above
-            terms = {"objective": self.objective, "balance": self.balance}
+            terms = {"objective": self.objective, "balance": self.balance, "freeze": self.student.freeze}
             return (StageSection(**{"name": "student", "from": "scratch", **terms, "train": self.student.train}),)
         filled, before = [], "scratch"
         for stage in self.stages:
             update = {"start": stage.start or before, "train": stage.train or self.student.train}
+            update |= {"freeze": self.student.freeze} if stage.freeze is None else {}
             filled.append(stage.model_copy(update=update))
             before = stage.name
         return tuple(filled)
 
 
+def check_stage(stages: tuple[StageSection, ...], *, is_last: bool) -> None:
+    """Raise ValueError where the last of some stages does not fit those before it: its teacher, or its model."""
+    *earlier, stage = stages
+    place = f"stages.{len(earlier)}"
+    names = [one.name for one in earlier]
+    if stage.teacher is not None and stage.teacher not in names:
+        raise ValueError(
+            f"{place}.teacher: expected an earlier stage ({', '.join(names) or 'there is none'}), got {stage.teacher!r}"
+        )
+    if stage.teacher is not None and not any(term.is_own or TERMS[term.name].needs for term in stage.objective):
+        raise ValueError(f"{place}.teacher: no term of stage {stage.name} asks a teacher; leave it out")
+    if stage.student is not None and is_last:
+        raise ValueError(
+            f"{place}.student: the last stage trains the student that ships, the one under student; leave it out here"
+        )
+    start = stage.start or (names[-1] if names else "scratch")
+    before = next((one for one in earlier if one.name == start), None)
+    if before is not None and before.student != stage.student:
+        raise ValueError(
+            f"{place}.from: stage {start} trains another model than stage {stage.name}, so its weights do not fit; "
+            f"say from: scratch, got {start!r}"
+        )
+
+
 def own_classes(recipe: Recipe) -> list[str]:
     """Return the classes of the user's own that a recipe names, package.module:Class, each once."""
-    models = [recipe.student.model, recipe.teacher.model if recipe.teacher else None]
+    teachers = [] if recipe.teacher is None else [recipe.teacher, *(recipe.teacher.ensemble or ())]
+    models = [recipe.student.model, *(one.model for one in teachers)]
+    models += [stage.student.model for stage in recipe.stages or () if stage.student is not None]
     terms = [term for stage in recipe.resolved_stages() for term in stage.objective]
-    changes = [*recipe.data.augment, *((recipe.teacher and recipe.teacher.train.augment) or ())]
+    changes = [*recipe.data.augment, *(change for one in teachers for change in one.train.augment or ())]
     found = (choice.name for choice in (*models, *terms, *changes) if choice is not None and choice.is_own)
     return list(dict.fromkeys(found))

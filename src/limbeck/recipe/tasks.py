@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from limbeck.types import TaskName
 
 CONTROLS_OF: Mapping[TaskName, tuple[str, ...]] = {
-    "classification": ("labels", "smoothing", "teacher_labels", "self_training"),
-    "regression": ("labels",),
-    "multi_label": ("labels",),
+    "classification": ("labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch"),
+    "regression": ("labels", "scratch"),
+    "multi_label": ("labels", "scratch"),
 }
 MARGIN: Mapping[TaskName, float] = {"classification": 0.005, "regression": 0.05, "multi_label": 0.01}
 """A gain below it does not matter: in accuracy, a share of the control's squared error, in mean average precision."""

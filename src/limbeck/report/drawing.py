@@ -18,7 +18,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 INK, MUTED, RULE, ACCENT, CONTROL, ON_ACCENT = (f"#0{i}0{i}0{i}" for i in range(1, 7))
-ROLE_COLOURS = {"teacher": INK, "student": ACCENT, "control": CONTROL, "stage": MUTED}
+ROLE_COLOURS = {"teacher": INK, "member": MUTED, "student": ACCENT, "control": CONTROL, "stage": MUTED}
 FONT_SIZE = 10.0
 
 _VARIABLES = {

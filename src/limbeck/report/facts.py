@@ -35,6 +35,12 @@ def stage_against(report: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
     return names.name_and_title(report["models"][key]) if key in report["models"] else str(verdict["against"])
 
 
+def stage_title(stage: Mapping[str, Any]) -> str:
+    """Return a stage's name, and which stage taught it where that was not the teacher of the run."""
+    teacher = stage.get("teacher")  # no key of older reports
+    return f"{stage['name']}, taught by {teacher}" if teacher else str(stage["name"])
+
+
 def verdict_facts(report: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[Fact]:
     """Return the figures behind a verdict; what is not known is left out, and the gap unless it was helped."""
     name = report["primary"]
@@ -131,6 +137,19 @@ def layer_facts(report: Mapping[str, Any]) -> list[Fact]:
         )
         for stage in report["stages"]
         for pair in stage.get("layers") or []
+    ]
+
+
+def frozen_facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return what each stage left as it was, with the checksum that proves it; none in older reports."""
+    return [
+        (
+            stage["name"],
+            f"{', '.join(frozen['patterns'])}: {numbers.count(frozen['parameters'])} values in {frozen['tensors']} "
+            f"tensors, SHA-256 {frozen['checksum'][:16]}… before and after training",
+        )
+        for stage in report["stages"]
+        if (frozen := stage.get("frozen"))
     ]
 
 

@@ -10,8 +10,11 @@ from limbeck.report.drawing import ACCENT, CONTROL, INK, MUTED, ROLE_COLOURS, RU
 
 _ROW = 0.4
 _LONGEST = 23
-_MARKERS = {"teacher": "s", "student": "o", "control": "o", "stage": "D"}
-_ROLE_NAMES = {"teacher": "teacher", "student": "student", "control": "controls", "stage": "earlier stages"}
+_MARKERS = {"teacher": "s", "member": "s", "student": "o", "control": "o", "stage": "D"}
+_ROLE_NAMES = {
+    "teacher": "teacher", "member": "teachers of the ensemble", "student": "student", "control": "controls",
+    "stage": "earlier stages",
+}  # fmt: skip
 
 
 def accuracy_figure(report: Mapping[str, Any]) -> str:

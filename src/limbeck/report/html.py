@@ -13,6 +13,7 @@ from limbeck.report import facts, figures, measures, names, numbers, sweep, tabl
 from limbeck.report.balance import balance_facts, balance_figure, balanced
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
+from limbeck.report.domains import domain_figure, domains_table, pictured
 from limbeck.report.reliability import reliability_figure
 from limbeck.report.scatter import scatter_figure
 
@@ -32,6 +33,8 @@ def render_html(report: Report) -> str:
         "stages": [_stage(report, stage) for stage in report["stages"]],
         "sweep_lines": sweep.sweep_lines(report),
         "sweep_drawings": _sweep_drawings(report),
+        "domains": domains_table(report),
+        "domain_drawings": _drawn(report, domain_figure, pictured(report)),
         "export_table": tables.export_table(report),
         "file_verdicts": [(*found, facts.files_judged(found[1])) for found in facts.file_verdicts(report)],
         "gate_told": facts.gate_told(report),
@@ -48,6 +51,7 @@ def render_html(report: Report) -> str:
         "validated_by": measures.measure(measures.validated_by(report)).label,
         "better": _better(report),
         "layers": facts.layer_facts(report),
+        "frozen": facts.frozen_facts(report),
         "cost": facts.cost_facts(report),
         "environment": facts.environment_facts(report),
         "data": facts.data_facts(report),
@@ -88,7 +92,7 @@ def _stage(report: Report, stage: Report) -> dict[str, Any]:
     primary = report["primary"]
     metric = report["models"][stage["model"]]["metrics"].get(primary)
     return {
-        "name": stage["name"],
+        "name": facts.stage_title(stage),
         "value": measures.value_text(primary, metric["mean"] if metric else None),
         "verdict": verdict,
         "against": facts.stage_against(report, stage),

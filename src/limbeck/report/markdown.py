@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from limbeck.report import facts, measures, sweep, tables
+from limbeck.report.domains import domains_table
 
 Report = Mapping[str, Any]
 
@@ -15,13 +16,15 @@ def render_markdown(report: Report) -> str:
     """Return the report as GitHub-flavoured Markdown; names that hold markup are escaped."""
     text = "\n".join([
         f"# {_escape(report['name'])}", "", *_verdict(report),
-        *_table("Teacher, student and controls", tables.models_table(report)), *_stages(report),
+        *_table("Teacher, student and controls", tables.models_table(report)),
+        *_table("Both domains", domains_table(report), True), *_stages(report),
         *_table("One by one", tables.labels_table(report), True),
         *_sweep(report),
         *_table("The file that ships", tables.export_table(report)), *_export_verdicts(report),
         *_notes(facts.gate_told(report)), *_table("Size and speed before and after", tables.cost_table(report), True),
         *_table("Measured on devices", tables.devices_table(report), True),
         *(_facts("Layers compared", layers) if (layers := facts.layer_facts(report)) else ()),
+        *(_facts("Frozen", frozen) if (frozen := facts.frozen_facts(report)) else ()),
         *_facts("Cost", facts.cost_facts(report)), *_facts("Environment", facts.environment_facts(report)),
         *_facts("Data", facts.data_facts(report)), *_notes(report["data"]["notes"]),
         *_recipe(report["recipe"]),
@@ -80,7 +83,7 @@ def _stages(report: Report) -> Iterator[str]:
     for stage in report["stages"]:
         verdict = stage["verdict"]
         said = [_ruling(report, verdict) if verdict else "none", facts.stage_against(report, stage)]
-        yield _line([stage["name"], *said])
+        yield _line([facts.stage_title(stage), *said])
     yield ""
 
 

@@ -16,26 +16,32 @@ from limbeck.data.preprocess import Preprocessing
 from limbeck.evaluate import cost
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.models.weights import read_card
+from limbeck.run import remarks
 from limbeck.run.answers import Answers, Floats, ask, verdict_json
 from limbeck.run.box import BlackBox
 from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed, validation_accuracy
+from limbeck.run.inherit import copied
 from limbeck.run.listen import describe_black_box, listen
+from limbeck.run.model_plan import ModelPlan
 from limbeck.run.pictures import curves
-from limbeck.run.plan import Plan, StagePlan
+from limbeck.run.plan import Plan
+from limbeck.run.stage_plan import StagePlan
 from limbeck.run.task import Task
-from limbeck.teachers.seen import count_seen
 from limbeck.types import known
 
 SCHEMA = 1
-FEW_STEPS = 100
 FEW_VALIDATION = 50
+ALIGNING = "Bringing the domains together"
 TEACHER = "teacher"
+MEMBER = "member"
 TITLES = {
     "labels": "labels only",
     "smoothing": "labels, smoothed by 0.1",
     "teacher_labels": "the teacher's hard labels",
     "self_training": "its own pseudo-labels",
+    "scratch": "labels only, from new weights",
+    "source_only": "the source's labels, domains left apart",
 }
 
 
@@ -44,8 +50,10 @@ class Findings:
     """What is known about every model of a run, by its key in the report."""
 
     fits: dict[str, BySeed] = field(default_factory=dict)
+    boxes: dict[str, BlackBox] = field(default_factory=dict)  # those that only answer
     answers: dict[str, Answers] = field(default_factory=dict)
     roles: dict[str, tuple[str, str]] = field(default_factory=dict)  # key: (role, name)
+    made: dict[str, ModelPlan] = field(default_factory=dict)  # of those that were trained or taken as they are
     stages: dict[str, dict[str, str]] = field(default_factory=dict)  # stage: {role: key}
     alone: dict[str, Verdict] = field(default_factory=dict)  # by stage, each as if it were the only one
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # by stage, corrected for their number
@@ -62,7 +70,7 @@ class Asked:
     """What models have said about the test samples, so that one that several points of a sweep share is asked once."""
 
     answers: dict[tuple[Path, ...], Answers] = field(default_factory=dict)
-    black_box: tuple[Answers | None, tuple[str, ...]] | None = None
+    boxes: dict[BlackBox, tuple[Answers | None, tuple[str, ...]]] = field(default_factory=dict)
 
     def fits(self, fits: BySeed, plan: Plan) -> Answers:
         """Return the answers of trained models."""
@@ -73,9 +81,9 @@ class Asked:
 
     def box(self, box: BlackBox, plan: Plan) -> tuple[Answers | None, tuple[str, ...]]:
         """Return the answers of a black box, None where they are not known, and notes."""
-        if self.black_box is None:
-            self.black_box = listen(box, plan.data, plan.seeds[0])
-        return self.black_box
+        if box not in self.boxes:
+            self.boxes[box] = listen(box, plan.data, plan.seeds[0])
+        return self.boxes[box]
 
 
 def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
@@ -95,23 +103,36 @@ def correct_together(found: Sequence[Findings]) -> None:
 def gather(plan: Plan, teachers: BySeed, chains: Chains, asked: Asked) -> Findings:
     """Ask every model about the test samples and judge every stage as if it were the only one."""
     findings = Findings()
-    if teachers:
+    if teachers and plan.teacher is not None:
+        findings.made[TEACHER] = plan.teacher.model
         _add(findings, TEACHER, "teacher", TEACHER, teachers, asked.fits(teachers, plan))
     if plan.black_box is not None:
-        heard, findings.notes = asked.box(plan.black_box, plan)
-        if heard is not None:
-            findings.answers[TEACHER], findings.roles[TEACHER] = heard, (TEACHER, TEACHER)
+        _add_boxes(findings, plan.black_box, plan, asked)
     for stage in plan.stages:
         for role, fits in chains.fits[stage.name].items():
             shared = next((key for key, other in findings.fits.items() if other == fits), None)
             key = shared or _key_of(plan, chains, stage, role)
             if shared is None:
                 kind = "control" if role != STUDENT else "student" if stage is plan.stages[-1] else "stage"
+                findings.made[key] = plan.learner(stage)
                 _add(findings, key, kind, role, fits, asked.fits(fits, plan))
             findings.stages.setdefault(stage.name, {})[role] = key
     if plan.controls:
         findings.alone = {stage.name: _judge(plan, stage, findings) for stage in plan.stages}
     return findings
+
+
+def _add_boxes(findings: Findings, box: BlackBox, plan: Plan, asked: Asked) -> None:
+    """Add what a black box says, and each teacher in it where it is an ensemble."""
+    heard, findings.notes = asked.box(box, plan)
+    if heard is not None:
+        findings.boxes[TEACHER], findings.answers[TEACHER] = box, heard
+        findings.roles[TEACHER] = (TEACHER, TEACHER)
+    for name, member in box.members:
+        said, _ = asked.box(member, plan)
+        if said is not None:
+            key = f"{TEACHER}/{name}"
+            findings.boxes[key], findings.answers[key], findings.roles[key] = member, said, (MEMBER, name)
 
 
 def _key_of(plan: Plan, chains: Chains, stage: StagePlan, role: str) -> str:
@@ -123,10 +144,16 @@ def _key_of(plan: Plan, chains: Chains, stage: StagePlan, role: str) -> str:
 def describe_models(plan: Plan, findings: Findings) -> dict[str, Any]:
     """Return the report's `models` section."""
     sample = plan.data.test.batch(torch.zeros(1, dtype=torch.int64)).inputs.cpu()
-    speeds: dict[str, list[dict[str, float]]] = {}
-    heard = plan.black_box is not None and findings.teacher is not None
-    found = {TEACHER: describe_black_box(plan, findings.answers[TEACHER], sample)} if heard else {}
+    speeds: dict[ModelPlan, list[dict[str, float]]] = {}
+    found = {key: _describe_box(plan, findings, key, sample) for key in findings.boxes}
     return found | {key: _describe(plan, findings, key, sample, speeds) for key in findings.fits}
+
+
+def _describe_box(plan: Plan, findings: Findings, key: str, sample: Tensor) -> dict[str, Any]:
+    (role, name), box, answers = findings.roles[key], findings.boxes[key], findings.answers[key]
+    metrics = plan.task.metrics(answers, findings.teacher, plan.evaluate)
+    about = {"role": role, "name": name, "title": _title(role, name, key)}
+    return {**about, **describe_black_box(box, plan.data, metrics, sample)}
 
 
 def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
@@ -136,6 +163,9 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
             "name": stage.name,
             "model": findings.stages[stage.name][STUDENT],
             "objective": stage.objective.describe(),
+            "frozen": next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).frozen,
+            "teacher": stage.teacher or ("itself" if plan.itself is not None and stage.objective.needs else None),
+            "copied": copied(plan)[0] if stage.start == "scratch" and stage.student is None else {},
             "layers": list(next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).layers),
             "controls": {role: key for role, key in findings.stages[stage.name].items() if role != STUDENT},
             "verdict": verdict_json(findings.verdicts.get(stage.name)),
@@ -165,7 +195,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
         "split_seed": data.split_seed,
         "augment": [] if views is None else [str(transform) for transform in views.transforms],
         "views": None if views is None else views.count,
-        "notes": [*data.notes, *plan.notes, *notes],
+        "notes": [*data.notes, *plan.notes, *([start] if (start := copied(plan)[1]) else []), *notes],
     }
 
 
@@ -195,6 +225,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     keys = findings.stages[stage.name]
     free = {role: key for role, key in keys.items() if role not in (STUDENT, "teacher_labels")}
     teacher, task = findings.teacher, plan.task
+    own = None if stage.teacher is None else findings.answers[findings.stages[stage.teacher][STUDENT]]
     hard = keys.get("teacher_labels") if _is_softly_taught(plan, stage) else None
     student = task.merits(findings.answers[keys[STUDENT]])
     controls = {role: task.merits(findings.answers[key]) for role, key in free.items()}
@@ -210,12 +241,13 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         margin=plan.margin,
         relative=task.relative,
         metric=task.primary,
+        subject=ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation",
         notes=[
             *chosen_by,
-            *_short_training(stage, findings.fits[keys[STUDENT]]),
-            *_whose_labels(plan),
-            *_same_start(plan),
-            *_weak_teacher(task, theirs, controls),
+            *remarks.short_training(plan, stage, findings.fits[keys[STUDENT]]),
+            *remarks.whose_labels(plan, stage),
+            *remarks.same_start(plan),
+            *remarks.on_the_teacher(task, stage, theirs, None if own is None else task.merits(own), controls),
         ],
     )
 
@@ -251,74 +283,14 @@ def _choice(
     return validation, []
 
 
-def _short_training(stage: StagePlan, fits: BySeed) -> list[str]:
-    steps = max(one.progress.step for one in fits.values())
-    if steps >= FEW_STEPS:
-        return []
-    return [
-        f"Stage {stage.name} took only {steps} optimizer steps of {stage.settings.batch_size} samples: more epochs or "
-        f"a smaller batch_size may change the picture."
-    ]
-
-
-def _whose_labels(plan: Plan) -> list[str]:
-    if plan.teacher is None and plan.black_box is None:
-        return []
-    labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
-    mine = int(known(labels).sum())
-    theirs = _labels_of_the_teacher(plan, mine)
-    if theirs is None:
-        return [
-            "The teacher was trained elsewhere, on labels that this run knows nothing of; test samples may be "
-            "among them."
-        ]
-    if theirs <= mine:
-        return []
-    return [
-        f"The teacher has seen {theirs:,} labels, the student and its controls {mine:,} (validation included): part of "
-        f"the gain is access to those labels."
-    ]
-
-
-def _labels_of_the_teacher(plan: Plan, mine: int) -> int | None:
-    """Return how many labels the teacher has seen, None when nobody knows; mine: how many the student has."""
-    teacher = plan.teacher
-    if teacher is None:
-        return plan.black_box.labels_seen if plan.black_box is not None else None
-    if teacher.settings is None:
-        return count_seen(teacher.model.weights.parent) if teacher.model.weights else None
-    return mine if teacher.labels == "same" else int(known(plan.data.pool.labels).sum())
-
-
-def _same_start(plan: Plan) -> list[str]:
-    if plan.student.fresh:
-        return []
-    return ["Every seed starts from the same given weights; only order, dropout and drawn labels vary."]
-
-
-def _weak_teacher(task: Task, teacher: Floats | None, controls: Mapping[str, Floats]) -> list[str]:
-    if teacher is None:
-        return []
-    best, mean = max(float(merits.mean()) for merits in controls.values()), float(teacher.mean())
-    if mean > best:
-        return []
-    return [
-        f"The teacher ({task.told(mean)}) is no better than a control without it "
-        f"({task.told(best).removesuffix(' right')}): check its weights, normalisation and class order before you "
-        f"judge the method."
-    ]
-
-
 def _describe(
-    plan: Plan, findings: Findings, key: str, sample: Tensor, speeds: dict[str, list[dict[str, float]]]
+    plan: Plan, findings: Findings, key: str, sample: Tensor, speeds: dict[ModelPlan, list[dict[str, float]]]
 ) -> dict[str, Any]:
-    fits, (role, name) = findings.fits[key], findings.roles[key]
+    fits, (role, name), made = findings.fits[key], findings.roles[key], findings.made[key]
     best = fits[best_seed(fits)]
-    made = plan.teacher.model if role == "teacher" and plan.teacher else plan.student
     size = cost.size(best.model, sample)
-    group = TEACHER if role == "teacher" else STUDENT  # controls have the student's architecture
-    if group not in speeds:
-        speeds[group] = cost.latency(best.model, sample, sorted({1, torch.get_num_threads()}))
+    if made not in speeds:  # controls have the student's architecture
+        speeds[made] = cost.latency(best.model, sample, sorted({1, torch.get_num_threads()}))
     steps = [one.steps for one in fits.values()]
     seen = [one.progress.best_accuracy for one in fits.values()]
     return {
@@ -327,12 +299,12 @@ def _describe(
         "title": _title(role, name, key),
         "architecture": made.title,
         "metrics": plan.task.metrics(findings.answers[key], findings.teacher, plan.evaluate),
-        "steps": steps[0] if len(set(steps)) == 1 else None,
-        "steps_per_seed": steps,
+        "steps": steps[0] if len(set(steps)) == 1 and not made.grown else None,
+        "steps_per_seed": None if made.grown else steps,
         "parameters": size.parameters,
         "bytes": size.bytes,
         "macs": size.macs,
-        "latency_ms": speeds[group],
+        "latency_ms": speeds[made],
         "checksum": read_card(best.folder)["sha256"],
         "validation_accuracy": None if None in seen else float(np.mean([one for one in seen if one is not None])),
         "best_seed": best.seed,
@@ -344,7 +316,7 @@ def _title(role: str, name: str, key: str) -> str:
     stage = key.rpartition("/")[0]
     if role == "control":
         return f"{TITLES[name]}, stage {stage}" if stage else TITLES[name]
-    return f"stage {stage}" if role == "stage" else role
+    return f"stage {stage}" if role == "stage" else "one of the ensemble" if role == MEMBER else role
 
 
 def _public(source: str) -> str:

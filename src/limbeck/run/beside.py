@@ -23,6 +23,7 @@ from limbeck.run.chains import steps_by_fit
 from limbeck.run.fits import Workshop
 from limbeck.run.folder import is_python_run
 from limbeck.run.jobs import FIT
+from limbeck.run.model_plan import ModelPlan
 from limbeck.run.plan import Plan
 from limbeck.run.sweep import points_of
 from limbeck.teachers.base import Teacher
@@ -86,6 +87,8 @@ class Helpers:
             self.workshop.watcher.record(Record(**told["record"]))
         elif "done" in told:
             model, seed, steps = told["done"]
+            for name, count in told["forwards"].items():
+                self.workshop.ledger.note(name, count)
             self.workshop.told[model, seed] += 1
             self.workshop.watcher.done(model, seed, steps)
         else:
@@ -137,7 +140,9 @@ def _steps_of_a_seed(plan: Plan) -> int:
 def _can_be_repeated(workshop: Workshop) -> bool:
     """Whether another process can make the same plan from the run's recipe, at little cost."""
     plan, inputs = workshop.plan, workshop.pool.inputs
-    made = [*(one.student for one in _points(plan)), *([plan.teacher.model] if plan.teacher else [])]
+    members = plan.ensemble.members if plan.ensemble is not None else ()
+    taught = [one for one in (plan.teacher, *(member.model for member in members)) if one is not None]
+    made = [*_learners(plan), *(one.model for one in taught)]
     terms = any(stage.objective.has_own_terms for one in _points(plan) for stage in one.stages)
     nets = any(one.architecture is None for one in made)
     views = plan.views is not None and plan.views.has_own_transforms
@@ -149,7 +154,10 @@ def _can_be_repeated(workshop: Workshop) -> bool:
 def _hear_the_same(workshop: Workshop, teachers: Mapping[int, Teacher | None]) -> bool:
     """Whether a helper reads the same answers: those of a store, of a file, or none."""
     known = all(stage.settings.patience is None for one in _points(workshop.plan) for stage in one.stages)
-    recalled = all(teacher is None or teacher.recalls for teacher in teachers.values())
+    recalled = workshop.plan.itself is None and all(one is None or one.recalls for one in teachers.values())
+    recalled &= all(
+        workshop.remembers(stage) for one in _points(workshop.plan) for stage in one.stages if stage.teacher
+    )
     return known and recalled and workshop.ledger.mode in (None, "stored")
 
 
@@ -157,11 +165,14 @@ def _are_small(workshop: Workshop) -> bool:
     """Whether every fit uses one thread."""
     plan = workshop.plan
     inputs = workshop.pool.batch(plan.data.train[:2]).inputs
-    for one in _points(plan):
-        work = multiply_adds(one.model(one.student, one.seeds[0]).eval(), inputs)
-        if any(work * stage.settings.batch_size >= SMALL_STEP for stage in one.stages):
-            return False
-    return True
+    fits = [(one, stage) for one in _points(plan) for stage in one.stages]
+    works = {made: multiply_adds(plan.model(made, plan.seeds[0]).eval(), inputs) for made in _learners(plan)}
+    return all(works[one.learner(stage)] * stage.settings.batch_size < SMALL_STEP for one, stage in fits)
+
+
+def _learners(plan: Plan) -> list[ModelPlan]:
+    """Return every model that learns in some stage."""
+    return [one.learner(stage) for one in _points(plan) for stage in one.stages]
 
 
 def _points(plan: Plan) -> list[Plan]:

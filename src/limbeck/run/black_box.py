@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,15 +13,14 @@ from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
 from limbeck.data.views import Views
 from limbeck.errors import DataError, FolderError, UserError
-from limbeck.evaluate import cost
 from limbeck.export.manifest import MANIFEST, check_file, read_manifest
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import read_card
 from limbeck.recipe.data import NormaliseSection
 from limbeck.recipe.sources import BLACK_BOXES
-from limbeck.recipe.teacher import ClassesSection, InputSection, TeacherSection
-from limbeck.run.box import BlackBox, Cost, notes_on, through
+from limbeck.recipe.teacher import ClassesSection, InputSection, OriginSection, TeacherSection
+from limbeck.run.box import BlackBox, Cost, cost_of, notes_on, through
 from limbeck.run.http_box import http_box
 from limbeck.run.reload import check_prepared_alike, load_model
 from limbeck.teachers.answers import read_answers
@@ -42,7 +41,7 @@ FILES = {"sklearn": SklearnTeacher, "keras": KerasTeacher}
 
 
 def black_box_of(
-    section: TeacherSection, source: str, data: Data, *, views: Views | None, path: str | None
+    section: OriginSection, source: str, data: Data, *, views: Views | None, path: str | None
 ) -> BlackBox | None:
     """Return the black box that a recipe's teacher is, None for one that is a model.
 
@@ -58,7 +57,8 @@ def black_box_of(
     if kind in FILES:
         return _library_file(kind, file, classes, _feeding(section), data)
     if kind in ("http", "https"):
-        asking = Asking(**dict(section.http)) if section.http is not None else Asking()
+        given = section.http if isinstance(section, TeacherSection) else None
+        asking = Asking(**dict(given)) if given is not None else Asking()
         return http_box(source, asking, classes, _feeding(section), data, views=views, path=path)
     if section.ready:
         return _ready(section, classes, data)
@@ -150,19 +150,10 @@ def _run(run: Path, classes: ClassesSection, data: Data) -> BlackBox:
     def open_for(samples: Samples, rows: Tensor) -> Teacher:
         return through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
 
-    return BlackBox(card["title"], open_for, False, notes_on(mapped, data), _cost_of(model), count_seen(folder))
+    return BlackBox(card["title"], open_for, False, notes_on(mapped, data), cost_of(model), count_seen(folder))
 
 
-def _cost_of(model: Adapted) -> Callable[[Tensor], Cost]:
-    def cost_of(one: Tensor) -> Cost:
-        local = copy.deepcopy(model).cpu()
-        found, times = cost.size(local, one), cost.latency(local, one, sorted({1, torch.get_num_threads()}))
-        return {"parameters": found.parameters, "bytes": found.bytes, "macs": found.macs, "latency_ms": times}
-
-    return cost_of
-
-
-def _ready(section: TeacherSection, classes: ClassesSection, data: Data) -> BlackBox:
+def _ready(section: OriginSection, classes: ClassesSection, data: Data) -> BlackBox:
     """Return a model of a library that answers with its own head."""
     assert section.model is not None  # the recipe has checked it
     (name, options), *_ = section.model.model_dump(mode="json").items()
@@ -178,7 +169,7 @@ def _ready(section: TeacherSection, classes: ClassesSection, data: Data) -> Blac
     def open_for(samples: Samples, rows: Tensor) -> Teacher:
         return through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
 
-    return BlackBox(f"{name}:{options['name']}", open_for, False, notes_on(mapped, data), _cost_of(model))
+    return BlackBox(f"{name}:{options['name']}", open_for, False, notes_on(mapped, data), cost_of(model))
 
 
 def _names_in_bundle(path: Path) -> Sequence[str] | None:
@@ -195,7 +186,7 @@ def _names_in_bundle(path: Path) -> Sequence[str] | None:
     return tuple(manifest["classes"])
 
 
-def _feeding(section: TeacherSection) -> Feeding:
+def _feeding(section: OriginSection) -> Feeding:
     given = section.input or InputSection()
     size = (given.size, given.size) if isinstance(given.size, int) else given.size
     normalise = section.normalise

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypedDict
 
+import torch
 from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
+from limbeck.evaluate import cost
 from limbeck.knowledge.kept import Kept
+from limbeck.models.adapt import Adapted
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.classes import ClassMap, unknown_classes
 from limbeck.teachers.mapped import MappedTeacher
@@ -48,7 +52,8 @@ class BlackBox:
     title: what it is; open: gives the teacher for samples and the rows of them (int64) that it will be asked about;
     stored: whether its answers were given before, for untouched samples alone; notes: for the report; cost: gives size
     and latency for one sample [1, ...], None where nothing is known of them; labels_seen: how many it was trained and
-    validated on, None when nobody noted it; metered: for a teacher whose every question counts.
+    validated on, None when nobody noted it; metered: for a teacher whose every question counts; members: of an
+    ensemble, by name; seconds: that their training took in this run.
     """
 
     title: str
@@ -58,6 +63,19 @@ class BlackBox:
     cost: Callable[[Tensor], Cost] | None = None
     labels_seen: int | None = None
     metered: Metered | None = None
+    members: tuple[tuple[str, BlackBox], ...] = ()
+    seconds: float = 0.0
+
+
+def cost_of(model: Adapted) -> Callable[[Tensor], Cost]:
+    """Return what gives size and latency of a model."""
+
+    def found(one: Tensor) -> Cost:
+        local = copy.deepcopy(model).cpu()
+        size, times = cost.size(local, one), cost.latency(local, one, sorted({1, torch.get_num_threads()}))
+        return {"parameters": size.parameters, "bytes": size.bytes, "macs": size.macs, "latency_ms": times}
+
+    return found
 
 
 def through(teacher: Teacher, classes: ClassMap) -> Teacher:

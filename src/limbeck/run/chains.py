@@ -6,13 +6,16 @@ alike) is not trained twice: both point to the same fits.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from limbeck.run.fits import STUDENT, Workshop, objective_of
 from limbeck.run.jobs import Trained
-from limbeck.run.plan import Plan, StagePlan
+from limbeck.run.own_teacher import OwnTeachers
+from limbeck.run.plan import Plan
+from limbeck.run.stage_plan import StagePlan
 from limbeck.teachers.base import Teacher
 
 BySeed = dict[int, Trained]
@@ -38,9 +41,9 @@ def train_chains(
     """Train student and controls through every stage of the plan; teachers: by seed.
 
     known: the fits of the sweep so far, by what decides them; new ones are added. seeds: some of the plan's, all unless
-    given.
+    given. A stage with a teacher of its own, and its control on hard labels, hear the student of that stage.
     """
-    plan, chains = workshop.plan, Chains()
+    plan, chains, own = workshop.plan, Chains(), OwnTeachers(workshop)
     known = {} if known is None else known
     keys: dict[tuple[str, str, int], str] = {}
     for stage in plan.stages:
@@ -52,13 +55,16 @@ def train_chains(
                 steps = None if student is None else student.progress.step
                 key = keys[stage.name, role, seed] = _key(plan, stage, role, seed, steps, keys)
                 if key not in known:
+                    taught_by = None if stage.teacher is None else chains.of(stage.teacher, STUDENT)[seed]
                     known[key] = workshop.train_stage(
                         stage, role, seed,
                         before=None if stage.start == "scratch" else chains.of(stage.start, role)[seed],
-                        teacher=teachers[seed], student=student, labeller=labeller,
+                        teacher=teachers[seed] if taught_by is None else own.of(stage, taught_by),
+                        student=student, labeller=labeller,
                         folder=folder_of(workshop.folder, plan, stage, role) / "seeds" / str(seed),
                     )  # fmt: skip
                 roles.setdefault(role, {})[seed] = known[key]
+    own.check()
     return chains
 
 
@@ -90,9 +96,12 @@ def _key(
 
     steps: those of the student, which a control follows; earlier: the keys of the stages before.
     """
-    objective = objective_of(stage, role, plan.task.label).describe()
-    own = f"{role}|{seed}|{stage.settings}|{objective}|{stage.objective.uses_unlabelled}"
-    own += f"|{plan.student.described()}"
+    objective = objective_of(stage, role, plan.task.label)
+    own = f"{role}|{seed}|{stage.settings}|{objective.describe()}|{stage.objective.uses_unlabelled}"
+    own += f"|{stage.freeze}|{(stage.student or plan.student).described()}"
+    if stage.teacher is not None and objective.needs:
+        taught_by = earlier[stage.teacher, STUDENT, seed]
+        own += f"|taught by {hashlib.sha256(taught_by.encode()).hexdigest()}"
     if stage.settings.patience is not None and steps is not None:
         own += f"|{steps}"
     if role == STUDENT:

@@ -19,19 +19,27 @@ from torch import Tensor
 
 from limbeck.data.samples import Samples
 from limbeck.files import reporting_disk_errors
+from limbeck.knowledge.form import Dense
+from limbeck.knowledge.label import Labeller
 from limbeck.knowledge.ledger import Ledger, open_ledger
+from limbeck.knowledge.recall import Recalled, can_remember
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
 from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.run.board import BOARD, boards
+from limbeck.run.ensemble import Member
+from limbeck.run.inherit import start_from
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.knowledge import LEDGER, hear
-from limbeck.run.plan import ModelPlan, Plan, StagePlan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan, TeacherPlan
 from limbeck.run.profile import Profile, phases_of
+from limbeck.run.stage_plan import StagePlan, count_of_teaching
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
+from limbeck.teachers.itself import SelfTeacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.seen import copy_seen, save_seen
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, predict
@@ -41,7 +49,8 @@ from limbeck.types import Record, known
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
 SAMPLE = 8  # inputs that a teacher is made ready with
-STUDENT = "student"
+STUDENT, SCRATCH = "student", "scratch"
+MEMBERS = "members"
 OWN = ("teacher", STUDENT)  # never taken from the cache
 
 
@@ -51,7 +60,7 @@ class Workshop:
 
     pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
     asked; profile: measures where the time goes, if anybody asked; told: fits whose end the watcher has heard of from a
-    helper, by model and seed.
+    helper, by model and seed; teachers: those that are trained, by seed, one for all under the first.
     """
 
     plan: Plan
@@ -63,6 +72,7 @@ class Workshop:
     ledger: Ledger = field(default_factory=Ledger)
     profile: Profile | None = None
     told: Counter[tuple[str, int]] = field(default_factory=Counter)
+    teachers: Mapping[int, Trained] = field(default_factory=dict)
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -76,6 +86,14 @@ class Workshop:
             return None
         seed = seed if plan.per_seed else self.plan.seeds[0]
         folder = self.folder / "teacher" / "seeds" / str(seed) if plan.per_seed else self.folder / "teacher"
+        return self._teach(plan, seed, folder)
+
+    def train_member(self, member: Member) -> Trained:
+        """Return a teacher of an ensemble that is a model, trained when the plan says so."""
+        assert member.model is not None  # else it is a black box
+        return self._teach(member.model, member.seed, self.folder / "teacher" / MEMBERS / member.name)
+
+    def _teach(self, plan: TeacherPlan, seed: int, folder: Path) -> Trained:
         visible = None if plan.labels == "all" else self.plan.labels_per_class
         labels = self.plan.data.visible_labels(visible, seed)
         model = self.plan.model(plan.model, seed)
@@ -109,10 +127,13 @@ class Workshop:
         student: what a control must keep step with; labeller: the control whose predictions self_training takes
         as labels.
         """
-        plan = self.plan
-        model = plan.model(plan.student, seed)
+        plan, made = self.plan, self.plan.learner(stage)
+        made = made.from_scratch() if role == SCRATCH else made
+        model = plan.model(made, seed)
         if before is not None:
             model.net.load_state_dict(before.model.net.state_dict())
+        elif made.layers is not None:
+            start_from(model, self.teachers.get(seed, self.teachers[min(self.teachers)]).model, plan)
         labels = plan.data.visible_labels(plan.labels_per_class, seed)
         objective = objective_of(stage, role, plan.task.label)
         validation = self._validation(labels)
@@ -122,8 +143,11 @@ class Workshop:
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
         lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
+        if plan.itself is not None and stage.teacher is None:
+            teacher = SelfTeacher(copy.deepcopy(model).to(self.device), plan.itself)
         needed = teacher if objective.needs else None
-        job = Job(role, seed, model, plan.student, objective, lesson, settings, budget, plan.data, needed)
+        frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
+        job = Job(role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen)
         trained = self._carry_out(job, folder)
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
@@ -140,8 +164,28 @@ class Workshop:
         """Return the trained teacher, or the black box, as one that is asked."""
         if self.plan.black_box is not None:
             return self.plan.black_box.open(self.pool, self.plan.data.train)
-        if trained is None:
-            return None
+        return None if trained is None else self._asked(trained)
+
+    def student_as_teacher(self, trained: Trained, *, remembers: bool) -> Teacher:
+        """Return the student of an earlier stage as a teacher; its answers are in memory alone.
+
+        remembers: whether it is asked once for each sample and view, see `remembers`.
+        """
+        teacher = self._asked(trained)
+        if not remembers:
+            return teacher
+        labeller = Labeller(teacher, self.pool, self.plan.views, Dense(len(self.plan.data.classes)))
+        name = f"{trained.folder.relative_to(self.metrics.parent)} for {self.folder.relative_to(self.metrics.parent)}"
+        return Recalled(labeller, ledger=self.ledger, name=name)
+
+    def remembers(self, stage: StagePlan) -> bool:
+        """Whether the student that teaches a stage is asked once for each sample and view, not at every step."""
+        plan, form = self.plan, Dense(len(self.plan.data.classes))
+        if plan.wishes.mode == "live" or stage.objective.compares_features:
+            return False
+        return can_remember(plan.views, len(self.pool), form, count_of_teaching(plan.stages) * len(plan.seeds))
+
+    def _asked(self, trained: Trained) -> Teacher:
         sample = self.pool.batch(self.plan.data.train[:SAMPLE]).inputs
         model = copy.deepcopy(trained.model).to(self.device)
         return ModuleTeacher(model, sample, self.plan.stages[0].settings.precision)
@@ -208,6 +252,8 @@ def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) 
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
+    if role == "source_only":
+        return stage.objective.control(source_only=True)
     hard = role == "teacher_labels" and bool(stage.objective.needs)
     return stage.objective.control(teacher_labels=hard, label=label)
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,20 @@ from torch import Tensor
 
 import limbeck
 from limbeck.data.dataset import Data
-from limbeck.errors import ModelError
+from limbeck.errors import Failure, ModelError
 from limbeck.evaluate.calibration import fit_temperature
 from limbeck.files import delete, write_text
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import has_matrix_units
+from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
 from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
-from limbeck.run.plan import ModelPlan
+from limbeck.run.model_plan import ModelPlan
 from limbeck.run.profile import timed
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
+from limbeck.train.grown import grow
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
 from limbeck.train.phases import Phases
 from limbeck.train.settings import Settings
@@ -50,6 +53,7 @@ class Trained:
     from_cache: bool = False
     validation_samples: int = 0
     layers: tuple[dict[str, Any], ...] = ()  # that terms on features compared, see `pairs_json`
+    frozen: dict[str, Any] | None = None  # what was frozen: patterns, tensors, parameters, checksum before and after
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,7 @@ class Job:
     budget: Budget
     data: Data
     teacher: Teacher | None = None
+    freeze: tuple[str, ...] = ()
 
     def carry_out(
         self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool, phases: Phases
@@ -96,27 +101,39 @@ class Job:
         views = lesson.views and [[str(one) for one in lesson.views.transforms], lesson.views.seed, lesson.views.count]
         normalise = self.model.normalise
         parts = [
-            [_code(), torch.__version__, device.type, torch.get_num_threads(), has_matrix_units(device), ranks.world()],
+            [_code(), torch.__version__, version("scikit-learn"), device.type, torch.get_num_threads()],
+            [has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
-            [self.objective.describe(), asdict(self.settings), asdict(self.budget)],
+            [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze],
             [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],
             self.teacher.fingerprint if self.teacher is not None else None,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
-        progress = fit(
-            self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget, teacher=self.teacher,
-            seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT, observers=observers,
-            phases=phases,
-        )  # fmt: skip
+        freeze(self.model, self.freeze, self.lesson.samples.batch(self.lesson.rows[:2]).inputs.cpu())
+        before = frozen_checksum(self.model) if self.freeze else None
+        if self.made.grown:
+            progress = grow(self.model, self.objective, self.lesson, teacher=self.teacher, seed=self.seed)
+        else:
+            progress = fit(
+                self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget,
+                teacher=self.teacher, seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT,
+                observers=observers, phases=phases,
+            )  # fmt: skip
         self.model.cpu()
+        if self.freeze and frozen_checksum(self.model) != before:
+            raise Failure(f"Frozen weights or buffers of {self.name} changed in training; this is a bug.")
         temperature = validation_temperature(self.model, self.lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
-        description = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
+        description: dict[str, Any] = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
+        description |= {"learned": self.objective.learned}
         result = {"progress": asdict(progress), "temperature": temperature, "from_cache": False}
-        found = {**description, "settings": asdict(self.settings), **result}
+        kept = frozen_state(self.model)
+        frozen = {"patterns": self.freeze, "tensors": len(kept), "parameters": sum(map(torch.numel, kept.values())),
+                  "checksum": before}  # fmt: skip
+        found = {**description, "settings": asdict(self.settings), "frozen": frozen if before else None, **result}
         write_text(folder / FIT, json.dumps(found))
 
     def _fetch(self, key: str, folder: Path) -> None:
@@ -146,7 +163,7 @@ class Job:
         progress = Progress(**found["progress"])
         return Trained(
             self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"],
-            len(self.lesson.validation), tuple(found.get("layers", ())),
+            len(self.lesson.validation), tuple(found.get("layers", ())), found.get("frozen"),
         )  # fmt: skip
 
 

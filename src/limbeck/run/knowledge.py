@@ -56,7 +56,7 @@ def demand_of(plan: Plan) -> Demand:
     live, passes, planned = 0, 0, True
     for one in [variant.plan for variant in plan.variants] or [plan]:
         roles = 1 + (TEACHER_LABELS in one.controls)
-        for stage in (stage for stage in one.stages if stage.objective.needs):
+        for stage in (stage for stage in one.stages if stage.objective.needs and stage.teacher is None):
             rows = counts[stage.objective.uses_unlabelled]
             shown = stage.settings.total_steps(rows) * stage.settings.batch_size
             live, passes = live + shown * roles * len(one.seeds), max(passes, -(-shown // max(rows, 1)))
@@ -134,6 +134,11 @@ def _choose(desk: _Desk, tables: int, ledger: Ledger, watcher: Watcher) -> None:
 def check_wishes(plan: Plan) -> None:
     """Raise UserError where what a recipe says about knowledge does not fit the rest of it."""
     wishes = plan.wishes
+    if wishes.top_k is not None and any("curriculum_soft_labels" in one.names for one in _objectives(plan)):
+        raise UserError(
+            "knowledge.top_k keeps the sum of the other classes at listed temperatures, but curriculum_soft_labels "
+            "learns its own; leave knowledge.top_k out."
+        )
     if wishes.mode in ("memory", "stored") and plan.views is not None and plan.views.count == "fresh":
         raise UserError(
             f"knowledge.mode {wishes.mode} keeps answers, but data.views: fresh never shows a view twice; give "
@@ -293,8 +298,9 @@ def _desk(plan: Plan, teacher: Teacher, pool: Samples, folder: Path, demand: Dem
 
 
 def _objectives(plan: Plan) -> list[Objective]:
+    """Return the objectives of all stages that the run's teacher teaches."""
     points = [variant.plan for variant in plan.variants] or [plan]
-    return [stage.objective for one in points for stage in one.stages]
+    return [stage.objective for one in points for stage in one.stages if stage.teacher is None]
 
 
 def _free(place: Path | None) -> int | None:

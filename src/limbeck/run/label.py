@@ -24,6 +24,7 @@ from limbeck.run.fits import open_workshop
 from limbeck.run.knowledge import check_wishes, compares_features, manifest_of, place_of
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
+from limbeck.run.speakers import assembled
 from limbeck.run.together import divide
 from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher
@@ -131,7 +132,7 @@ def _views(plan: Plan) -> range:
     if count == "fresh":
         raise UserError("data.views: fresh has no end that could be labelled; give data.views a number.")
     if plan.teacher is None and plan.black_box is None:
-        raise UserError("The recipe has no teacher section, so there is nobody to ask.")
+        raise UserError("The recipe names no teacher that is there before the student, so there is nobody to ask.")
     return range(count)
 
 
@@ -141,8 +142,8 @@ def _teachers(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[Te
     watcher = watcher if ranks.is_first() else Silent()
     for seed in plan.seeds if each else plan.seeds[:1]:
         with _alone(_bench(plan)) if ranks.is_first() else ranks.scratch() as folder:
-            workshop = open_workshop(plan, folder, watcher, device)
             watcher.say("Preparing the teacher")
+            workshop = assembled(open_workshop(plan, folder, watcher, device))
             teacher = workshop.live_teacher(workshop.train_teacher(seed))
         assert teacher is not None  # checked by _views
         yield teacher

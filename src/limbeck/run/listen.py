@@ -17,7 +17,6 @@ from limbeck.errors import BudgetError
 from limbeck.evaluate.calibration import softmax
 from limbeck.run.answers import Answers
 from limbeck.run.box import BlackBox
-from limbeck.run.plan import Plan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.mapped import MappedTeacher
 from limbeck.teachers.stored import Unanswered
@@ -49,21 +48,19 @@ def listen(box: BlackBox, data: Data, seed: int) -> tuple[Answers | None, tuple[
     return Answers(chosen[None], (seed,), labels, graded=False), notes
 
 
-def describe_black_box(plan: Plan, answers: Answers, sample: Tensor) -> dict[str, Any]:
-    """Return the teacher's entry in the report's `models`; sample: one input [1, ...]. Unknown is None."""
-    box = plan.black_box
-    assert box is not None
+def describe_black_box(box: BlackBox, data: Data, metrics: dict[str, Any], sample: Tensor) -> dict[str, Any]:
+    """Return a black box's entry in the report's `models`, but for its name and role. Unknown is None.
+
+    metrics: of its answers; sample: one input [1, ...].
+    """
     unknown: dict[str, Any] = {"parameters": None, "bytes": None, "macs": None, "latency_ms": None}
     return {
-        "role": "teacher",
-        "name": "teacher",
-        "title": "teacher",
         "architecture": box.title,
-        "metrics": plan.task.metrics(answers, answers, plan.evaluate),
+        "metrics": metrics,
         "steps": None,
         "steps_per_seed": None,
         **(box.cost(sample) if box.cost is not None else unknown),
-        "checksum": box.open(plan.data.pool, plan.data.train).fingerprint,
+        "checksum": box.open(data.pool, data.train).fingerprint,
         "validation_accuracy": None,
         "best_seed": None,
         "temperature": None,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from limbeck.errors import Failure
 from limbeck.export.trace import trace_graph
 from limbeck.files import write_bytes, write_text
 from limbeck.models.weights import CARD, WEIGHTS
@@ -20,6 +20,7 @@ from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
+from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
@@ -29,7 +30,7 @@ from limbeck.run.plan import Plan, Variant
 from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.ship import kind_of, ship
-from limbeck.run.speakers import speaking, train_teachers
+from limbeck.run.speakers import assembled, speaking, train_teachers
 from limbeck.run.surroundings import environment, peak_memory_mib
 from limbeck.run.sweep import (
     Point,
@@ -45,7 +46,7 @@ from limbeck.run.sweep import (
 )
 from limbeck.run.together import divide
 from limbeck.run.watch import Silent, Watcher
-from limbeck.teachers.base import Teacher
+from limbeck.teachers.base import Teacher, check_untouched
 from limbeck.teachers.meter import Spent
 from limbeck.train import ranks
 from limbeck.types import known
@@ -83,12 +84,14 @@ def run(
         if resume and (finished := len(list(folder.rglob(FIT)))):
             watcher.say(f"Going on after {finished} finished fit{'s' if finished > 1 else ''}")
         watcher.expect(*expected_steps(plan))
-        watcher.say("Training the teacher" if plan.teacher and plan.teacher.settings else "Preparing the teacher")
-        teachers = train_teachers(workshop)
+        watcher.say("Training the teacher" if _teacher_steps(plan) else "Preparing the teacher")
+        workshop = assembled(workshop)
+        plan, teachers = workshop.plan, train_teachers(workshop)
+        workshop = replace(workshop, teachers=teachers)
         watcher.say("Training the student and its controls")
         heard = speaking(workshop, teachers)
         trained = _train(workshop, heard)
-        _check_untouched(heard)
+        check_untouched(heard.values())
         if not ranks.is_first():
             return folder
         watcher.say("Asking every model about the test samples")
@@ -118,10 +121,6 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
     labelled = int(known(labels[train]).sum())
-    teacher = 0
-    if plan.teacher is not None and plan.teacher.settings is not None:
-        shown = int(known(plan.data.pool.labels[train]).sum()) if plan.teacher.labels == "all" else labelled
-        teacher = plan.teacher.settings.total_steps(shown) * (len(plan.seeds) if plan.teacher.per_seed else 1)
     fits: dict[str, int] = {}
     for one in trained_plans(plan):
         fits |= steps_by_fit(
@@ -131,7 +130,19 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
                 for stage in one.stages
             },
         )
-    return teacher, sum(fits.values())
+    return _teacher_steps(plan), sum(fits.values())
+
+
+def _teacher_steps(plan: Plan) -> int:
+    """Return the optimizer steps of the teacher, of each seed's or of each one in an ensemble."""
+    members = plan.ensemble.members if plan.ensemble is not None else ()
+    taught = [one.model for one in members if one.model is not None]
+    if plan.teacher is not None:
+        taught += [plan.teacher] * (len(plan.seeds) if plan.teacher.per_seed else 1)
+    few = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    counts = {"all": plan.data.pool.labels, "same": few}
+    shown = {whose: int((labels[plan.data.train] >= 0).sum()) for whose, labels in counts.items()}
+    return sum(one.settings.total_steps(shown[one.labels]) for one in taught if one.settings is not None)
 
 
 def _train(workshop: Workshop, heard: dict[int, Teacher | None]) -> list[tuple[Variant, Chains]]:
@@ -141,12 +152,6 @@ def _train(workshop: Workshop, heard: dict[int, Teacher | None]) -> list[tuple[V
         train_seeds(workshop, heard, helpers.seeds, known)
         helpers.wait()
     return train_points(workshop, heard, known)
-
-
-def _check_untouched(heard: Mapping[int, Teacher | None]) -> None:
-    for teacher in heard.values():
-        if teacher is not None and teacher.current_fingerprint() != teacher.fingerprint:
-            raise Failure("The teacher's weights or buffers changed while the student was trained; this is a bug.")
 
 
 def _publish(folder: Path, chosen: Point, teachers: BySeed) -> None:
@@ -194,6 +199,8 @@ def _cost(points: Sequence[Point], seconds: dict[str, float], workshop: Workshop
     }
     for role, one in fits.values():
         by_role[{"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)] += one.progress.seconds
+    box = workshop.plan.black_box
+    by_role[TEACHER] += box.seconds if box is not None else 0.0
     spent = by_role | seconds | {"knowledge": ledger.seconds}
     spent["total"] = sum(spent.values())  # of all sessions, where a run was resumed
     return {
@@ -242,6 +249,7 @@ def _report(
         "cost": cost,
         "environment": environment(workshop.device),
         "recipe": plan.recipe,
+        "domains": describe_domains(chosen.plan, findings),
         **drawings(chosen.plan, findings),
     }
 

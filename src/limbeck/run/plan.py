@@ -2,80 +2,41 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import nn
-
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Views
-from limbeck.errors import ModelError, ObjectiveError, UserError, did_you_mean
+from limbeck.errors import ModelError, UserError, did_you_mean
 from limbeck.knowledge.wishes import Wishes
-from limbeck.models.adapt import Adapted, Normalise
-from limbeck.models.library import LIBRARIES
-from limbeck.models.weights import WEIGHTS, load_weights, read_card
-from limbeck.objectives.base import Term
-from limbeck.objectives.objective import Objective
-from limbeck.recipe.choices import MODELS, TERMS, build_choice
-from limbeck.recipe.data import DataSection, NormaliseSection
+from limbeck.models.adapt import Adapted
+from limbeck.models.weights import WEIGHTS, read_card
+from limbeck.recipe.data import DataSection
 from limbeck.recipe.load import dump_recipe
 from limbeck.recipe.model import CONTROLS, Recipe, StageSection, own_classes
-from limbeck.recipe.own import ask_for_trust, build_own
-from limbeck.recipe.schedule import weight_of
-from limbeck.recipe.schema import Choice
+from limbeck.recipe.own import ask_for_trust
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.recipe.tasks import CONTROLS_OF, check_controls
-from limbeck.recipe.teacher import TeacherSection
+from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
+from limbeck.run.ensemble import EnsemblePlan, Member, box_of
+from limbeck.run.grown import settled
+from limbeck.run.model_plan import ModelPlan, model_plan_of, student_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
+from limbeck.run.stage_plan import StagePlan, stage_plan
 from limbeck.run.task import Task
 from limbeck.run.tasks import task_of
+from limbeck.teachers.ensemble import Combination
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
 from limbeck.types import known
-
-
-@dataclass(frozen=True, eq=False)
-class ModelPlan:
-    """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
-    Python; fresh: whether each seed starts from new weights; weights: a file to start from.
-    """
-
-    build: Callable[[], nn.Module]
-    architecture: dict[str, Any] | None
-    title: str
-    normalise: Normalise | None
-    fresh: bool = True
-    weights: Path | None = None
-
-    def make(self, classes: int, seed: int) -> Adapted:
-        """Return a model with the starting weights of a seed."""
-        torch.manual_seed(seed)
-        net = self._net()
-        if self.weights is not None:
-            load_weights(net, self.weights)
-        return Adapted(net, classes=classes, normalise=self.normalise)
-
-    def described(self) -> str:
-        """Return what tells this model from another one of the same run."""
-        normalise = self.normalise and [self.normalise.mean.tolist(), self.normalise.std.tolist()]
-        return f"{self.architecture}|{self.title}|{self.weights}|{normalise}"
-
-    def _net(self) -> nn.Module:
-        try:
-            return self.build()
-        except (RuntimeError, MemoryError, OverflowError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(f"{self.title} cannot be built: {reason}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,21 +51,12 @@ class TeacherPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class StagePlan:
-    """One stage: the stage it starts from ("scratch" for new weights), its objective and settings."""
-
-    name: str
-    start: str
-    objective: Objective
-    settings: Settings
-
-
-@dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a run needs to know. At most one of teacher (a model) and black_box (answers alone) is given.
+    """Everything a run needs to know. At most one of teacher (a model), black_box (answers alone) and itself is given.
 
     variants: the points of a sweep, which share data, teacher and seeds; the plan itself is then that of the first.
-    wishes: how the teacher's answers are kept.
+    wishes: how the teacher's answers are kept; ensemble: what the black box is made of, before it is trained; itself:
+    the decay of the student's moving average, which then teaches.
     """
 
     name: str
@@ -126,6 +78,8 @@ class Plan:
     black_box: BlackBox | None = None
     variants: tuple[Variant, ...] = ()
     wishes: Wishes = field(default_factory=Wishes)
+    ensemble: EnsemblePlan | None = None
+    itself: float | None = None
 
     @property
     def task(self) -> Task:
@@ -135,6 +89,10 @@ class Plan:
     def model(self, plan: ModelPlan, seed: int) -> Adapted:
         """Return a teacher or student with the starting weights of a seed."""
         return plan.make(len(self.data.classes), seed)
+
+    def learner(self, stage: StagePlan) -> ModelPlan:
+        """Return who learns in a stage."""
+        return stage.student or self.student
 
     def conditions(self) -> dict[str, str]:
         """Return hashes of what a recipe does not hold: data, the weights and normalisation to start from, answers."""
@@ -188,20 +146,25 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     section = recipe.data
     few = section.labels_per_class
     views = views_of(section.augment, data, seed=recipe.seed, count=section.views, labels_per_class=few)
-    student = _model_plan(recipe.student.model, recipe.student.normalise, data, recipe.student.source)
-    stages = tuple(_stage_plan(stage) for stage in recipe.resolved_stages())
-    controls, notes = resolve_controls(recipe.controls, data, few, stages)
+    student = student_plan_of(recipe.student, data)
+    stages = tuple(_stage_plan(stage, data) for stage in recipe.resolved_stages())
     teacher = recipe.teacher
+    itself = teacher.itself.decay if teacher and teacher.itself else None
+    controls, notes = resolve_controls(
+        recipe.controls, data, few, stages, itself=itself is not None, transfers=student.anew is not None
+    )
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
-    box = black_box_of(teacher, source, data, views=views, path=path) if teacher else None
-    return Plan(
+    ensemble = _ensemble_plan(recipe, teacher, data, views) if teacher and teacher.ensemble else None
+    box = box_of(ensemble, data, {}) if ensemble else None
+    box = black_box_of(teacher, source, data, views=views, path=path) if teacher and not box else box
+    plan = Plan(
         name=recipe.name,
         seeds=tuple(range(recipe.seed, recipe.seed + recipe.seeds)),
         data=data,
         student=student,
         stages=stages,
-        teacher=_teacher_plan(recipe, teacher, data, views) if teacher and not box else None,
+        teacher=_teacher_plan(recipe, teacher, data, views) if teacher and not box and itself is None else None,
         controls=controls,
         labels_per_class=few,
         views=views,
@@ -214,7 +177,10 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         notes=(*notes, *_unused(teacher), *(box.notes if box else ())),
         black_box=box,
         wishes=Wishes(**dict(recipe.knowledge)),
+        ensemble=ensemble,
+        itself=itself,
     )
+    return settled(plan)
 
 
 def open_data(section: DataSection) -> Data:
@@ -235,6 +201,7 @@ def open_data(section: DataSection) -> Data:
     return Data.open(
         expand(section.source),
         unlabelled=expand(section.unlabelled) if section.unlabelled else None,
+        target=expand(section.target) if section.target else None,
         validation=section.validation,
         test=section.test,
         split_seed=section.split_seed,
@@ -244,14 +211,26 @@ def open_data(section: DataSection) -> Data:
 
 
 def resolve_controls(
-    asked: Sequence[str] | None, data: Data, labels_per_class: int | None, stages: Sequence[StagePlan]
+    asked: Sequence[str] | None,
+    data: Data,
+    labels_per_class: int | None,
+    stages: Sequence[StagePlan],
+    *,
+    itself: bool = False,
+    transfers: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the controls to train, and a note for each that was asked for but makes no sense here."""
+    """Return the controls to train, and a note for each that was asked for but makes no sense here.
+
+    itself: whether the student is its own teacher, so that nobody else has labels to give; transfers: whether the
+    student starts from weights that were trained before.
+    """
     unlabelled = labels_per_class is not None or not bool(known(data.pool.labels[data.train]).all())
-    taught = any(stage.objective.needs for stage in stages)
+    taught = any(stage.objective.needs for stage in stages) and not itself
     possible = ["labels", "smoothing"]
     possible += ["teacher_labels"] if taught else []
     possible += ["self_training"] if unlabelled else []
+    possible += ["source_only"] if taught and any(stage.objective.aligns for stage in stages) else []
+    possible += ["scratch"] if transfers else []
     possible = [name for name in possible if name in CONTROLS_OF[data.task]]
     if asked is None:
         return tuple(possible), ()
@@ -266,98 +245,45 @@ def resolve_controls(
         raise UserError(f"{error}.") from None
     reasons = {
         "self_training": "there is no sample without a label",
-        "teacher_labels": "no term asks a teacher",
+        "source_only": "labels leaves the domains apart already, or no term brings them together",
+        "scratch": "the student starts from new weights in any case",
+        "teacher_labels": "no term asks another model" if itself else "no term asks a teacher",
     }
     notes = [f"The control {name} was left out: {reasons[name]}." for name in asked if name not in possible]
     return tuple(name for name in possible if name in {"labels", *asked}), tuple(notes)
 
 
-def normaliser(choice: str | NormaliseSection, data: Data) -> Normalise | None:
-    """Return the normalisation of a model: the data's own statistics, given ones, or none.
-
-    Those of a table are in its preprocessing already.
-    """
-    if isinstance(choice, NormaliseSection):
-        return Normalise(choice.mean, choice.std)
-    if choice == "none" or data.preprocessing is not None:
-        return None
-    return Normalise(*data.statistics())
+def _stage_plan(stage: StageSection, data: Data) -> StagePlan:
+    learner = stage.student
+    return stage_plan(stage, None if learner is None else model_plan_of(learner.model, learner.normalise, data))
 
 
-def title_of(architecture: dict[str, Any]) -> str:
-    """Return an architecture in one line without its defaults, such as 'mlp(hidden=[32])'."""
-    (name, options), *_ = architecture.items()
-    known = inspect.signature(MODELS[name].__init__).parameters if name in MODELS else {}
-    defaults = {key: parameter.default for key, parameter in known.items()}
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
-    told = [f"{key}={value}" for key, value in options.items() if value != plain.get(key)]
-    return f"{name}({', '.join(told)})" if told else name
+def _ensemble_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> EnsemblePlan:
+    """Return the plan of an ensemble, whose teachers are drawn by seeds of their own."""
+    members = []
+    for number, one in enumerate(section.ensemble or ()):
+        box = black_box_of(one, expand(one.source) if one.source else "", data, views=views, path=None)
+        model = None if box else _teacher_plan(recipe, one, data, views)
+        members.append(Member(name_of(number, one), recipe.seed + number, model, box))
+    return EnsemblePlan(tuple(members), Combination(section.combine, section.weights))
 
 
-def _model_plan(choice: Choice, normalise: str | NormaliseSection, data: Data, source: str | None = None) -> ModelPlan:
-    architecture = choice.model_dump(mode="json")
-    weights = Path(expand(source).removeprefix("file:")) if source else None
-    if weights is not None:
-        check_prepared_alike(weights.parent, data)
-    brings = choice.name in LIBRARIES  # a normalisation of its own
-    if brings and isinstance(normalise, NormaliseSection):
-        raise UserError(f"normalise does not go with a model of {choice.name}, which brings its own mean and std.")
-    return ModelPlan(
-        build=lambda: build_choice_for(choice, data),
-        architecture=None if choice.is_own else architecture,
-        title=title_of(architecture),
-        normalise=None if brings else normaliser(normalise, data),
-        weights=weights,
-        fresh=source is None,
-    )
-
-
-def build_choice_for(choice: Choice, data: Data) -> nn.Module:
-    """Build a model of the zoo, or of the user's own, for the shape and the classes of the data."""
-    if choice.is_own:
-        given = {"shape": data.shape, "classes": len(data.classes)}
-        own: nn.Module = build_own(choice.name, nn.Module, given, choice.options)
-        return own
-    net: nn.Module = MODELS[choice.name](data.shape, len(data.classes), **choice.options)
-    return net
-
-
-def _stage_plan(stage: StageSection) -> StagePlan:
-    pairs = [(weight_of(term.options["weight"]), _term(term)) for term in stage.objective]
-    objective = Objective(pairs, balance=stage.balance)
-    assert stage.train is not None  # resolved
-    assert stage.start is not None  # resolved
-    return StagePlan(stage.name, stage.start, objective, Settings(**dict(stage.train)))
-
-
-def _term(choice: Choice) -> Term:
-    if not choice.is_own:
-        known: Term = build_choice(choice, TERMS)
-        return known
-    options = {key: value for key, value in choice.options.items() if key != "weight"}
-    term = build_own(choice.name, Term, {}, options)  # type: ignore[type-abstract]
-    if lost := [name for name in options if not hasattr(term, name)]:
-        raise ObjectiveError(
-            f"{choice.name} does not keep its argument {lost[0]}; a term stores every argument as an attribute of the "
-            f"same name, by which it is described."
-        )
-    return term
-
-
-def _teacher_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> TeacherPlan:
+def _teacher_plan(recipe: Recipe, section: OriginSection, data: Data, views: Views | None) -> TeacherPlan:
     if section.source is not None and section.source.startswith("run:"):
         return TeacherPlan(teacher_of_run(Path(expand(section.source).removeprefix("run:")), data), None)
     assert section.model is not None  # the recipe has checked it
-    model = _model_plan(section.model, section.normalise, data, section.source)
+    model = model_plan_of(section.model, section.normalise, data, section.source)
     if section.source is not None:
         return TeacherPlan(model, None)
-    few = recipe.data.labels_per_class if section.labels == "same" else None
+    alone = section if isinstance(section, TeacherSection) else None
+    labels = alone.labels if alone else "all"
+    few = recipe.data.labels_per_class if labels == "same" else None
     if section.train.augment is not None:
         own = section.train.augment
         views = views_of(own, data, seed=recipe.seed, count=recipe.data.views, labels_per_class=few)
     settings = {key: value for key, value in dict(section.train).items() if key != "augment"}
-    each = section.per_seed or few is not None
-    return TeacherPlan(model, Settings(**settings), section.labels, each, views)
+    each = (alone is not None and alone.per_seed) or few is not None
+    return TeacherPlan(model, Settings(**settings), labels, each, views)
 
 
 def _unused(teacher: TeacherSection | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -13,7 +14,10 @@ from limbeck.models.adapt import Adapted
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.run.fits import objective_of
-from limbeck.run.plan import Plan, StagePlan
+from limbeck.run.inherit import copied
+from limbeck.run.own_teacher import untrained
+from limbeck.run.plan import Plan
+from limbeck.run.stage_plan import StagePlan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train import ranks
@@ -29,8 +33,9 @@ MOST_SAMPLES = 4
 def rehearse(plan: Plan) -> list[str]:
     """Let teacher and student answer for a few samples, and take the gradient of every stage's objective.
 
-    Returns a line for each pair of layers that terms on features will compare. Raises the UserError of what does not
-    fit: shapes, classes, views, terms without a teacher, a student that cannot be trained.
+    Returns a line on the weights that the student starts from, where these are the teacher's, and one for each pair of
+    layers that terms on features will compare. Raises the UserError of what does not fit: shapes, classes, views,
+    terms without a teacher, a student that cannot be trained.
     """
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
@@ -41,18 +46,23 @@ def rehearse(plan: Plan) -> list[str]:
     batch = plan.data.pool.batch(rows, labels=labels)
     teacher = _teacher(plan)
     knowledge = Knowledge() if teacher is None else _says(plan, teacher, batch)
-    pairs: dict[str, None] = {}
+    start = copied(plan)[1]
+    pairs: dict[str, None] = {start: None} if start else {}
     for stage in plan.stages:
         stage.objective.check_task(plan.data.task)
-        stage.objective.check(frozenset() if teacher is None else teacher.provides)
+        speaker, said = teacher, knowledge
+        if (own := untrained(plan, stage)) is not None:
+            speaker, said = own, _reporting("teacher", batch.inputs, partial(own, batch))
+        stage.objective.check(frozenset() if speaker is None else speaker.provides)
         check_balance(stage.objective, stage.settings.compile)
-        pairs |= dict.fromkeys(_take_a_step(plan, stage, batch, teacher, knowledge))
+        pairs |= dict.fromkeys(_take_a_step(plan, stage, batch, speaker, said))
     return list(pairs)
 
 
 def _teacher(plan: Plan) -> Teacher | None:
     if plan.black_box is not None:
-        if plan.black_box.metered is not None and not any(stage.objective.needs for stage in plan.stages):
+        needed = any(stage.objective.needs and stage.teacher is None for stage in plan.stages)
+        if plan.black_box.metered is not None and not needed:
             return None
         return plan.black_box.open(plan.data.pool, plan.data.train)
     return None if plan.teacher is None else ModuleTeacher(plan.model(plan.teacher.model, plan.seeds[0]))
@@ -77,12 +87,18 @@ def _take_a_step(
     Returns a line for each pair of layers that its terms compare.
     """
     count = stage.settings.batch_size
-    few = Batch(batch.inputs[:count], _first(batch.labels, count), index=_first(batch.index, count))
-    said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
-    student, objective = (
-        plan.model(plan.student, plan.seeds[0]),
-        objective_of(stage, "student", plan.task.label).at_peak(),
+    few = Batch(
+        batch.inputs[:count],
+        _first(batch.labels, count),
+        index=_first(batch.index, count),
+        domain=_first(batch.domain, count),
     )
+    said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
+    student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
+    if plan.student.grown:
+        _try("student", student.eval(), few.inputs)
+        objective.aims(said, few, student.classes)
+        return []
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)

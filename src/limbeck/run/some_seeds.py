@@ -16,18 +16,22 @@ from typing import Any
 
 import torch
 
+from limbeck.knowledge.ledger import Ledger
 from limbeck.recipe.load import load_recipe
 from limbeck.run.fits import open_workshop
 from limbeck.run.folder import RECIPE
 from limbeck.run.plan import plan_from_recipe
-from limbeck.run.speakers import speaking, train_teachers
+from limbeck.run.speakers import assembled, speaking, train_teachers
 from limbeck.run.sweep import train_seeds
 from limbeck.run.watch import Silent
 from limbeck.types import Record
 
 
 class Teller(Silent):
-    """A watcher that passes on what it hears of fits."""
+    """A watcher that passes on what it hears of fits, and what students that teach others were asked by then."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger, self.known = ledger, dict(ledger.forwards)
 
     def record(self, record: Record) -> None:
         """Pass on the figures of an epoch."""
@@ -35,7 +39,8 @@ class Teller(Silent):
 
     def done(self, model: str, seed: int, steps: int) -> None:
         """Pass on that a fit is finished."""
-        tell(done=[model, seed, steps])
+        new = {name: count for name, count in self.ledger.forwards.items() if self.known.get(name) != count}
+        tell(done=[model, seed, steps], forwards=new)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,9 +52,12 @@ def main(arguments: Sequence[str]) -> None:
     workshop = open_workshop(plan, folder, Silent(), torch.device("cpu"))
     checks = workshop.ledger.spot_checks
     workshop = replace(workshop, ledger=replace(workshop.ledger, path=None))
-    teachers = speaking(workshop, train_teachers(workshop))
+    workshop = assembled(workshop)
+    trained = train_teachers(workshop)
+    teachers = speaking(workshop, trained)
     tell(spot_checks=workshop.ledger.spot_checks - checks)
-    train_seeds(replace(workshop, watcher=Teller()), teachers, seeds, {})
+    workshop = replace(workshop, watcher=Teller(workshop.ledger), teachers=trained)
+    train_seeds(workshop, teachers, seeds, {})
 
 
 def end_with_stdin() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from limbeck.run.chains import BySeed
+from limbeck.run.ensemble import Member, Ready, box_of, with_box
 from limbeck.run.fits import Workshop
 from limbeck.teachers.base import Teacher
+from limbeck.types import known
 
 
 def train_teachers(workshop: Workshop) -> BySeed:
@@ -14,6 +18,21 @@ def train_teachers(workshop: Workshop) -> BySeed:
         return {}
     seeds = plan.seeds if plan.teacher.per_seed else plan.seeds[:1]
     return {seed: trained for seed in seeds if (trained := workshop.train_teacher(seed)) is not None}
+
+
+def assembled(workshop: Workshop) -> Workshop:
+    """Return the workshop with the teachers of its ensemble trained; the workshop itself where there is none."""
+    ensemble = workshop.plan.ensemble
+    if ensemble is None:
+        return workshop
+    ready = {one.name: _ready(workshop, one) for one in ensemble.members if one.model is not None}
+    return replace(workshop, plan=with_box(workshop.plan, box_of(ensemble, workshop.plan.data, ready)))
+
+
+def _ready(workshop: Workshop, member: Member) -> Ready:
+    trained, labels = workshop.train_member(member), workshop.plan.data.pool.labels
+    taken = member.model is None or member.model.settings is None
+    return Ready(trained.model, None if taken else int(known(labels).sum()), trained.progress.seconds)
 
 
 def speaking(workshop: Workshop, teachers: BySeed) -> dict[int, Teacher | None]:

@@ -144,7 +144,7 @@ def models_of(points: Sequence[Point], chosen: Point) -> Iterator[tuple[str, Poi
     for point in sorted(points, key=lambda one: one is not chosen):
         for key in point.findings.answers:
             fits = point.findings.fits.get(key, {})
-            folders = tuple(one.folder for one in fits.values())
+            folders = tuple(one.folder for one in fits.values()) or (Path(key),)  # black boxes have none
             if folders not in seen:
                 yield (key if point is chosen else f"{VARIANTS}/{point.variant.name}/{key}"), point, key
             seen.add(folders)

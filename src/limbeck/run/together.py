@@ -8,7 +8,8 @@ from dataclasses import replace
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.errors import UserError
-from limbeck.run.plan import ModelPlan, Plan
+from limbeck.run.model_plan import ModelPlan
+from limbeck.run.plan import Plan, TeacherPlan
 from limbeck.train import ranks
 
 OTHERS = {
@@ -39,9 +40,9 @@ def divide(plan: Plan) -> Plan:
 
 
 def _checked(plan: Plan, count: int, notes: tuple[str, ...]) -> Plan:
-    taught = plan.teacher.settings if plan.teacher is not None else None
     sizes = {f"stage {stage.name}": stage.settings.batch_size for stage in plan.stages}
-    sizes |= {} if taught is None else {"the teacher": taught.batch_size}
+    taught = [one.settings.batch_size for one in _taught(plan) if one.settings is not None]
+    sizes |= {"the teacher": min(taught)} if taught else {}
     for who, size in sizes.items():
         if size < count:
             raise UserError(
@@ -53,9 +54,16 @@ def _checked(plan: Plan, count: int, notes: tuple[str, ...]) -> Plan:
 
 
 def _made(plan: Plan) -> list[ModelPlan]:
-    """Return the models that are trained: every variant's student, and the teacher unless it is taken as it is."""
-    taught = [plan.teacher.model] if plan.teacher is not None and plan.teacher.settings is not None else []
-    return [plan.student, *(variant.plan.student for variant in plan.variants), *taught]
+    """Return the models that are trained: every variant's students, and teachers unless they are taken as they are."""
+    points = [variant.plan for variant in plan.variants] or [plan]
+    return [*(one.learner(stage) for one in points for stage in one.stages), *(one.model for one in _taught(plan))]
+
+
+def _taught(plan: Plan) -> list[TeacherPlan]:
+    """Return the teachers that are trained."""
+    members = plan.ensemble.members if plan.ensemble is not None else ()
+    every = [plan.teacher, *(one.model for one in members)]
+    return [one for one in every if one is not None and one.settings is not None]
 
 
 def _has_batch_norm(plan: Plan, made: ModelPlan) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from limbeck.errors import ObjectiveError
+from limbeck.errors import Failure, ObjectiveError
+from limbeck.models.adapt import Adapted
 from limbeck.types import Batch, Knowledge
 
 
@@ -18,7 +19,9 @@ class Teacher(ABC):
     when its answers would; asked: how many samples it was asked about so far; recalls: whether it answers from memory,
     at no cost; precision: of its arithmetic. A teacher that gives "probs" but no "logits" answers with log
     probabilities in `Knowledge.logits`: their softmax is the distribution, tails and all, but terms that need logits
-    are refused. One that provides "features" gives them by the paths of its layers, to who listens to these.
+    are refused. One that provides "features" gives them by the paths of its layers, to who listens to these. moving:
+    weights that follow the student's, which a checkpoint then holds as well; None for all teachers but the student
+    itself.
     """
 
     provides: frozenset[str]
@@ -27,6 +30,7 @@ class Teacher(ABC):
     asked: int = 0
     recalls: bool = False
     precision: str = "float32"
+    moving: nn.Module | None = None
 
     @abstractmethod
     def current_fingerprint(self) -> str:
@@ -35,6 +39,9 @@ class Teacher(ABC):
     @abstractmethod
     def __call__(self, batch: Batch) -> Knowledge:
         """Return what the teacher says about the batch."""
+
+    def follow(self, student: Adapted, step: int) -> None:  # noqa: B027 (most teachers stay as they are)
+        """Hear that the student has taken a step, numbered from 0."""
 
     def layers(self, inputs: Tensor) -> tuple[str, ...]:
         """Return the paths of the layers that a student's may be compared with, tried on inputs [B, ...]."""
@@ -48,3 +55,10 @@ class Teacher(ABC):
         """
         if names:
             raise ObjectiveError("This teacher is known by its answers alone, so nobody can listen to its layers.")
+
+
+def check_untouched(teachers: Iterable[Teacher | None]) -> None:
+    """Raise Failure where a teacher is not what it was before it taught."""
+    for teacher in teachers:
+        if teacher is not None and teacher.current_fingerprint() != teacher.fingerprint:
+            raise Failure("The teacher's weights or buffers changed while the student was trained; this is a bug.")

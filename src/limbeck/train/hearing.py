@@ -1,4 +1,4 @@
-"""Student and teacher are listened to: at all layers until the terms have paired some, then at those alone."""
+"""Student and teacher are listened to: at all layers until the terms have chosen some, then at those alone."""
 
 from __future__ import annotations
 
@@ -16,26 +16,32 @@ def listen(model: Adapted, objective: Objective, teacher: Teacher | None, batch:
     batch: a few samples to try it on; samples: the number of training samples. Nothing is listened to where no term
     looks at features. Raises ModelError for a layer that somebody named and that cannot be listened to.
     """
-    if teacher is None or not objective.compares_features:
+    both = teacher if objective.compares_features else None
+    aligned = objective.aligned_layers
+    if both is None and aligned is None:
         return Context(student=model, samples=samples)
     named, their_named = objective.named_layers
-    mine, theirs = stages_of(model, batch.inputs), teacher.layers(batch.inputs)
-    model.listen_to((*mine, *named))
-    teacher.listen_to((*theirs, *their_named), batch.inputs)
+    mine, theirs = stages_of(model, batch.inputs), () if both is None else both.layers(batch.inputs)
+    model.listen_to((*mine, *named, *(aligned or ())))
+    if both is not None:
+        both.listen_to((*theirs, *their_named), batch.inputs)
     return Context(student=model, samples=samples, student_layers=mine, teacher_layers=theirs)
 
 
 def narrow(model: Adapted, objective: Objective, teacher: Teacher | None, batch: Batch) -> None:
     """Make model and teacher give the features that the prepared terms compare, and no others."""
-    if teacher is None or not objective.compares_features:
+    both = teacher if objective.compares_features else None
+    aligned = objective.aligned_layers
+    if both is None and aligned is None:
         return
     mine, theirs = objective.compared_layers
-    model.listen_to(mine)
-    teacher.listen_to(theirs, batch.inputs)
+    model.listen_to((*mine, *(aligned or ())))
+    if both is not None:
+        both.listen_to(theirs, batch.inputs)
 
 
 def leave(model: Adapted, objective: Objective, teacher: Teacher | None, batch: Batch) -> None:
     """Make model and teacher give no features again."""
+    model.listen_to(())
     if teacher is not None and objective.compares_features:
-        model.listen_to(())
         teacher.listen_to((), batch.inputs)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.data.samples import Samples
 from limbeck.data.views import Views
@@ -33,7 +33,7 @@ from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.compiled import compiled, wants_compiling
 from limbeck.train.hearing import leave, listen, narrow
-from limbeck.train.order import Order
+from limbeck.train.order import Halves, Order, order_of
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
 from limbeck.train.score import Score
@@ -142,8 +142,9 @@ def fit(
         compiles = objective.balance is None and wants_compiling(
             settings.compile, model, accelerator.device, work, budget.steps
         )
-        order, best, progress = Order(lesson.rows, seed), {}, Progress(precision=usual.precision, compiled=compiles)
-        optimizer = build_optimizer(settings, [*model.parameters(), *objective.parameters()])
+        order = order_of(lesson.rows, lesson.samples.domain, seed)
+        best, progress = {}, Progress(precision=usual.precision, compiled=compiles)
+        optimizer = build_optimizer(settings, model, objective.parameters())
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
@@ -168,6 +169,7 @@ def fit(
             sums += take(
                 taught, learning_rate(settings, step, budget.steps), step / budget.per_epoch, measure=step % EVERY == 0
             )
+            _follow(teacher, model, step)
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             progress.asked = before + _asked(teacher) * ranks.world()
@@ -184,9 +186,19 @@ def fit(
                 save_checkpoint(checkpoint, modules=modules, best=best, optimizer=optimizer, progress=asdict(progress))
                 saved = time.monotonic()
     progress.sums = []
-    model.net.load_state_dict(best)
-    model.eval()
+    model.eval().net.load_state_dict(best)
     return progress
+
+
+def _changing(model: Adapted, objective: Objective, teacher: Teacher | None) -> dict[str, nn.Module]:
+    """Return what a fit changes, by the names that checkpoints have for it."""
+    moving = None if teacher is None else teacher.moving
+    return {"model": model.net, "objective": objective, **({} if moving is None else {"teacher": moving})}
+
+
+def _follow(teacher: Teacher | None, model: Adapted, step: int) -> None:
+    if teacher is not None:
+        teacher.follow(model, step)
 
 
 @torch.no_grad()
@@ -309,7 +321,7 @@ def _quickened(
     return model if fast is None else fast
 
 
-def _batches(lesson: Lesson, order: Order, settings: Settings, step: int) -> list[Batch]:
+def _batches(lesson: Lesson, order: Order | Halves, settings: Settings, step: int) -> list[Batch]:
     """Return this process's slice of the batch of a step, in the parts that it is taken in: as many on each process."""
     rows, showing = (ranks.slice_of(values) for values in order.batch(step, settings.batch_size))
     device, views = lesson.samples.device, lesson.views

@@ -44,3 +44,31 @@ class Order:
             return self._passes[number]
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
         return self.rows[torch.randperm(len(self.rows), generator=generator)]
+
+
+class Halves:
+    """The order of two sets of rows of which every batch shows as many: the domains of a task, source first.
+
+    A source row and a target row take turns in a batch, so that every part of it shows both.
+    """
+
+    def __init__(self, source: Tensor, target: Tensor, seed: int) -> None:
+        self._orders = (Order(source, seed), Order(target, seed + 1))
+
+    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """Return the rows [size] of a step and, for each, how often it was shown before [size]."""
+        counts = (size - size // 2, size // 2)
+        both = [order.batch(step, count) for order, count in zip(self._orders, counts, strict=True) if count]
+        places = torch.cat([torch.arange(place, size, 2) for place in range(len(both))]).argsort()
+        rows, showings = (torch.cat(parts)[places] for parts in zip(*both, strict=True))
+        return rows, showings
+
+
+def order_of(rows: Tensor, domain: Tensor | None, seed: int) -> Order | Halves:
+    """Return the order of rows; domain: of all samples, None where there is one alone."""
+    if domain is None:
+        return Order(rows, seed)
+    theirs = domain.to(rows.device)[rows] == 1
+    if bool(theirs.all()) or not bool(theirs.any()):
+        return Order(rows, seed)
+    return Halves(rows[~theirs], rows[theirs], seed)

@@ -29,7 +29,8 @@ class Settings:
     fit; patience: stop after this many epochs without a better validation accuracy; precision: of products, auto is
     bf16 where the processor has units for it and the model is large enough to gain; compile: take steps by
     torch.compile, auto where a long fit on a processor gains; accumulate: parts that a batch is taken in, for less
-    memory.
+    memory; layer_decay: above 0 and up to 1, what the learning rate is multiplied by from each layer with weights to
+    the one before it; head_factor: what that of the last layer is multiplied by.
     """
 
     epochs: Count = 20
@@ -44,6 +45,8 @@ class Settings:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "always", "never"] = "auto"
     accumulate: Count = 1
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    head_factor: Positive = 1.0
 
     def steps_per_epoch(self, samples: int) -> int:
         """Return how many steps show about as many samples as there are."""
@@ -54,9 +57,16 @@ class Settings:
         return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(samples)
 
 
-def build_optimizer(settings: Settings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimizer that the settings name, over the trainable parameters."""
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+def build_optimizer(settings: Settings, model: nn.Module, others: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
+    """Return the optimizer that the settings name, over a model's trainable parameters and others.
+
+    Each group has a `factor` that its learning rate is multiplied by.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for factor, parameter in [*_factors(settings, model), *((1.0, one) for one in others)]:
+        if parameter.requires_grad:
+            groups.setdefault(factor, []).append(parameter)
+    trainable = [{"params": group, "factor": factor} for factor, group in groups.items()]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
             trainable,
@@ -68,6 +78,22 @@ def build_optimizer(settings: Settings, parameters: Iterable[nn.Parameter]) -> t
         )
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(trainable, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+
+
+def _factors(settings: Settings, model: nn.Module) -> list[tuple[float, nn.Parameter]]:
+    """Return each parameter with what its learning rate is multiplied by.
+
+    A layer is a module with parameters of its own, in the order in which the model holds them.
+    """
+    layers = [list(module.parameters(recurse=False)) for module in model.modules()]
+    layers = [layer for layer in layers if layer]
+    found: dict[int, tuple[float, nn.Parameter]] = {}
+    for place, layer in enumerate(layers):
+        last = place == len(layers) - 1
+        factor = settings.layer_decay ** (len(layers) - 1 - place) * (settings.head_factor if last else 1.0)
+        for parameter in layer:
+            found.setdefault(id(parameter), (factor, parameter))
+    return list(found.values())
 
 
 def learning_rate(settings: Settings, step: int, total: int) -> float:

@@ -49,7 +49,7 @@ class Step:
         with self.phases("optimizer"):
             ranks.average_gradients(self.objective)
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             self.optimizer.step()
         return figures[0] if len(figures) == 1 else torch.stack(figures).sum(0)
 

@@ -1,0 +1,82 @@
+"""Parts of a model that training leaves as they are: weights fixed, batch norm and dropout as in evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from torch import Tensor, nn
+
+from limbeck.errors import ModelError, nearest
+from limbeck.models.adapt import Adapted
+from limbeck.models.stages import classifier_of
+from limbeck.models.weights import checksum_of
+
+BACKBONE = "backbone"
+
+
+def freeze(model: Adapted, patterns: Sequence[str], sample: Tensor) -> None:
+    """Freeze what patterns name: paths of modules or parameters, `*` for any text; `backbone`: all but the classifier.
+
+    sample: a few inputs [B, ...], by which the classifier is found. A module all of whose parameters are frozen stays
+    in evaluation mode from now on, so that batch norm keeps its statistics. Raises ModelError for a pattern that names
+    nothing, and where nothing is left to train.
+    """
+    if not patterns:
+        return
+    names = [name for name, _ in model.net.named_parameters()]
+    frozen: set[str] = set()
+    for pattern in patterns:
+        found = _outside_classifier(model, names, sample) if pattern == BACKBONE else _named(pattern, names)
+        if not found:
+            modules = [name for name, _ in model.net.named_modules() if name]
+            raise ModelError(f"freeze: nothing is called {pattern!r}; near it are {nearest(pattern, modules)}.")
+        frozen |= found
+    if frozen == set(names):
+        raise ModelError(f"freeze: {', '.join(patterns)} leaves nothing to train; leave out the classifier's path.")
+    for name, parameter in model.net.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    model.pinned = tuple(_pinned(model.net, frozen))
+    model.train(model.training)
+
+
+def frozen_state(model: Adapted) -> dict[str, Tensor]:
+    """Return the frozen parameters, and the buffers of modules that stay in evaluation mode, by name."""
+    state: dict[str, Tensor] = {name: value for name, value in model.net.named_parameters() if not value.requires_grad}
+    for name in model.pinned:
+        module = model.net.get_submodule(name)
+        state |= {f"{name}.{inner}": value for inner, value in module.named_buffers()}
+    return state
+
+
+def frozen_checksum(model: Adapted) -> str | None:
+    """Return the SHA-256 (hex) of everything frozen; None where nothing is."""
+    state = frozen_state(model)
+    return checksum_of(state) if state else None
+
+
+def _named(pattern: str, names: Sequence[str]) -> set[str]:
+    """Return the parameters whose path, or that of a module around them, fits a pattern."""
+    return {name for name in names if any(fnmatchcase(path, pattern) for path in _above(name))}
+
+
+def _above(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        yield ".".join(parts[:count])
+
+
+def _outside_classifier(model: Adapted, names: Sequence[str], sample: Tensor) -> set[str]:
+    head = classifier_of(model, sample)
+    return {name for name in names if not name.startswith(f"{head}.")}
+
+
+def _pinned(net: nn.Module, frozen: set[str]) -> Iterator[str]:
+    """Yield the modules all of whose parameters are frozen, the outermost of them alone."""
+    done: list[str] = []
+    for name, module in net.named_modules():
+        own = [f"{name}.{inner}" for inner, _ in module.named_parameters()]
+        if name and own and all(one in frozen for one in own) and not any(name.startswith(f"{one}.") for one in done):
+            done.append(name)
+            yield name

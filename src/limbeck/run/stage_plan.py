@@ -1,0 +1,66 @@
+"""One stage of a plan: who learns, from whom, by which objective and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from limbeck.errors import ObjectiveError
+from limbeck.objectives.base import Term
+from limbeck.objectives.objective import Objective
+from limbeck.recipe.choices import TERMS, build_choice
+from limbeck.recipe.model import StageSection
+from limbeck.recipe.own import build_own
+from limbeck.recipe.schedule import weight_of
+from limbeck.recipe.schema import Choice
+from limbeck.train.settings import Settings
+
+if TYPE_CHECKING:
+    from limbeck.run.model_plan import ModelPlan
+
+
+@dataclass(frozen=True, eq=False)
+class StagePlan:
+    """One stage: the stage it starts from ("scratch" for new weights), its objective and settings.
+
+    teacher: the earlier stage whose student of the same seed teaches, None for the teacher of the run; student: who
+    learns, None for the student that ships; freeze: what it leaves as it is, see `limbeck.models.freeze`.
+    """
+
+    name: str
+    start: str
+    objective: Objective
+    settings: Settings
+    teacher: str | None = None
+    student: ModelPlan | None = None
+    freeze: tuple[str, ...] = ()
+
+
+def count_of_teaching(stages: Sequence[StagePlan]) -> int:
+    """Return how many stages have a student that teaches another one."""
+    return len({stage.teacher for stage in stages if stage.teacher is not None})
+
+
+def stage_plan(stage: StageSection, student: ModelPlan | None) -> StagePlan:
+    """Return the plan of a resolved stage; student: who learns in it, None for the student that ships."""
+    pairs = [(weight_of(term.options["weight"]), _term(term)) for term in stage.objective]
+    objective = Objective(pairs, balance=stage.balance)
+    assert stage.train is not None  # resolved
+    assert stage.start is not None  # resolved
+    settings = Settings(**dict(stage.train))
+    return StagePlan(stage.name, stage.start, objective, settings, stage.teacher, student, stage.freeze or ())
+
+
+def _term(choice: Choice) -> Term:
+    if not choice.is_own:
+        known: Term = build_choice(choice, TERMS)
+        return known
+    options = {key: value for key, value in choice.options.items() if key != "weight"}
+    term = build_own(choice.name, Term, {}, options)  # type: ignore[type-abstract]
+    if lost := [name for name in options if not hasattr(term, name)]:
+        raise ObjectiveError(
+            f"{choice.name} does not keep its argument {lost[0]}; a term stores every argument as an attribute of the "
+            f"same name, by which it is described."
+        )
+    return term

@@ -1,0 +1,112 @@
+"""Frozen parts stay bit for bit as they were, statistics of batch norm included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from limbeck.errors import Failure, ModelError
+from limbeck.models import CNN, MLP
+from limbeck.models.adapt import Adapted
+from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
+from limbeck.models.weights import save_weights, start_from
+from limbeck.recipe.load import parse_recipe
+from limbeck.run.pipeline import run
+from limbeck.run.plan import plan_from_recipe
+from limbeck.run.result import read_report
+
+SAMPLE = torch.rand(2, 1, 8, 8)
+RECIPE = """\
+name: frozen
+seeds: 1
+data: {source: digits}
+student:
+  model: {cnn: {width: 4}}
+  train: {epochs: 1}
+stages:
+  - {name: probe, from: scratch, freeze: [backbone], objective: [cross_entropy], train: {epochs: 2, lr: 0.01}}
+  - {name: tune, objective: [cross_entropy]}
+controls: []
+export: {onnx: false}
+"""
+
+
+def network() -> Adapted:
+    torch.manual_seed(0)
+    return Adapted(CNN((1, 8, 8), 10, width=4), classes=10).train()
+
+
+def test_the_backbone_is_all_but_the_classifier() -> None:
+    model = network()
+    freeze(model, ["backbone"], SAMPLE)
+    left = {name for name, one in model.net.named_parameters() if one.requires_grad}
+    head = [name for name, module in model.net.named_modules() if isinstance(module, nn.Linear)][-1]
+    assert left == {f"{head}.weight", f"{head}.bias"}
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_its_checksum() -> None:
+    model = network()
+    freeze(model, ["backbone"], SAMPLE)
+    before = frozen_checksum(model)
+    norms = [module for module in model.net.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms) and model.training
+    model.train()(torch.rand(16, 1, 8, 8))
+    assert frozen_checksum(model) == before
+    for norm in norms:
+        norm.train()  # the mistake that the checksum is there for
+    model(torch.rand(16, 1, 8, 8))
+    assert frozen_checksum(model) != before
+
+
+def test_a_pattern_may_name_modules_and_parameters() -> None:
+    model = Adapted(MLP((4,), 3, hidden=[5, 5]), classes=3)
+    first = next(name for name, one in model.net.named_parameters())
+    freeze(model, [first], torch.rand(2, 4))
+    assert [name for name, one in model.net.named_parameters() if not one.requires_grad] == [first]
+    assert list(frozen_state(model)) == [first] and model.pinned == ()
+    freeze(model, [first.rpartition(".")[0]], torch.rand(2, 4))
+    assert len(frozen_state(model)) == 2 and model.pinned == (first.rpartition(".")[0],)
+
+
+def test_mistakes_get_a_sentence() -> None:
+    with pytest.raises(ModelError, match=r"freeze: nothing is called 'boody'; near it are body"):
+        freeze(network(), ["boody"], SAMPLE)
+    with pytest.raises(ModelError, match=r"freeze: \* leaves nothing to train"):
+        freeze(network(), ["*"], SAMPLE)
+
+
+def test_nothing_frozen_has_no_checksum() -> None:
+    model = network()
+    freeze(model, [], SAMPLE)
+    assert frozen_checksum(model) is None and all(one.requires_grad for one in model.net.parameters())
+
+
+def test_a_run_proves_it(tmp_path: Path) -> None:
+    report = read_report(run(plan_from_recipe(parse_recipe(RECIPE)), out=tmp_path / "run"))
+    probe, tune = (stage["frozen"] for stage in report["stages"])
+    assert probe["patterns"] == ["backbone"] and probe["parameters"] > 100 and len(probe["checksum"]) == 64
+    assert tune is None
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "before and after training" in page and probe["checksum"][:16] in page
+
+
+def test_a_run_fails_where_batch_norm_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adapted, "train", nn.Module.train)  # without the pinning
+    with pytest.raises(Failure, match="Frozen weights or buffers of student changed in training; this is a bug"):
+        run(plan_from_recipe(parse_recipe(RECIPE)), out=tmp_path / "run")
+
+
+def test_a_head_for_other_classes_stays_new(tmp_path: Path) -> None:
+    old, new = MLP((4,), 3, hidden=[5]), MLP((4,), 7, hidden=[5])
+    save_weights(tmp_path, old, {})
+    head = dict(new.named_parameters())
+    before = {name: one.clone() for name, one in head.items()}
+    fresh = start_from(new, tmp_path / "model.safetensors")
+    assert len(fresh) == 2 and all(torch.equal(head[name], before[name]) for name in fresh)
+    kept = dict(old.named_parameters())
+    assert all(torch.equal(head[name], kept[name]) for name in head if name not in fresh)
+    with pytest.raises(ModelError, match="do not fit"):
+        start_from(MLP((6,), 7, hidden=[5]), tmp_path / "model.safetensors")
