@@ -34,11 +34,11 @@ def test_a_new_head_is_pulled_to_zero_and_what_is_frozen_not_at_all() -> None:
     model.fresh = ("2.weight",)
     term = L2Sp(alpha=1, beta=0.1)
     term.prepare(Outputs(torch.zeros(2, 2)), Knowledge(), Context(model, 2))
-    assert value(term) == pytest.approx(0.1 / 2 * float(net[2].weight.square().sum()))
+    assert value(term) == pytest.approx(0.1 / 2 * net[2].weight.square().sum().item())
     with torch.no_grad():
         net[0].weight.add_(1)
         net[1].weight.add_(1)
-    assert value(term) == pytest.approx(0.1 / 2 * float(net[2].weight.square().sum()) + 1 / 2 * 4)
+    assert value(term) == pytest.approx(0.1 / 2 * net[2].weight.square().sum().item() + 1 / 2 * 4)
 
 
 def test_it_asks_to_be_prepared() -> None:

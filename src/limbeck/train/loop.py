@@ -142,8 +142,7 @@ def fit(
         compiles = objective.balance is None and wants_compiling(
             settings.compile, model, accelerator.device, work, budget.steps
         )
-        order = order_of(lesson.rows, lesson.samples.domain, seed)
-        best, progress = {}, Progress(precision=usual.precision, compiled=compiles)
+        order, best, progress = _order(lesson, seed), {}, Progress(precision=usual.precision, compiled=compiles)
         optimizer = build_optimizer(settings, model, objective.parameters())
         modules = {"model": model.net, "objective": objective}
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
@@ -319,6 +318,10 @@ def _quickened(
     fast = compiled(model, arithmetic, shown, insist=settings.compile == "always")
     progress.compiled = fast is not None
     return model if fast is None else fast
+
+
+def _order(lesson: Lesson, seed: int) -> Order | Halves:
+    return order_of(lesson.rows, lesson.samples.domain, seed)
 
 
 def _batches(lesson: Lesson, order: Order | Halves, settings: Settings, step: int) -> list[Batch]:
