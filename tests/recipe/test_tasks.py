@@ -40,10 +40,10 @@ def test_labels_may_stand_in_several_columns() -> None:
         ("objective=[cross_entropy, soft_labels]", "soft_labels is for classification, but data.task is regression"),
         (
             "objective=[cross_entropy]",
-            "Terms that fit: bounded_regression, logit_matching, soft_regression, squared_error",
+            "soft_regression, squared_error",
         ),
         ("controls=[smoothing]", "the control smoothing is for classification"),
-        ("controls=[labels, teacher_labels]", "expected labels, or leave controls out"),
+        ("controls=[labels, teacher_labels]", "expected labels, scratch, or leave controls out"),
         ("data.labels_per_class=5", "labels_per_class is for classification, where a sample has one class, got task"),
         ("data.classes=[a, b]", "classes is for classification"),
         ("data.source=digits", "task regression reads labels from csv:, npz: or diabetes, got the source 'digits'"),
@@ -51,6 +51,7 @@ def test_labels_may_stand_in_several_columns() -> None:
         ("data.task=ranking", "expected 'classification', 'regression' or 'multi_label', got 'ranking'"),
         ("export.int8=true", "export.int8 is judged by the classes it loses, got task 'regression'"),
         ("teacher={source: 'onnx:t.onnx'}", "a teacher for regression is trained here or comes from run: or file:"),
+        ("data.target=npz:b.npz", "target is for classification"),
         ("sweep={'objective': [[squared_error], [cross_entropy]]}", "cross_entropy is for classification"),
     ],
 )

@@ -95,7 +95,8 @@ class DataSection(Strict):
             raise ValueError(
                 f"task {self.task} reads labels from csv:, npz: or diabetes, got the source {self.source!r}"
             )
-        for key, there in (("labels_per_class", self.labels_per_class), ("classes", self.classes)):
+        of_classes = {"labels_per_class": self.labels_per_class, "classes": self.classes, "target": self.target}
+        for key, there in of_classes.items():
             if there is not None:
                 raise ValueError(f"{key} is for classification, where a sample has one class, got task {self.task!r}")
         if any(change.name == "mixup" for change in self.augment):

@@ -210,11 +210,15 @@ class Recipe(Strict):
         task, teacher = self.data.task, self.teacher
         if self.export.int8:
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
-        if teacher and (kind_of(teacher.source) in ANSWERING or teacher.ready or teacher.classes):
+        named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
+        if teacher and (kind_of(teacher.source) in ANSWERING or named):
             raise ValueError(
-                f"a teacher for {task} is trained here or comes from run: or file:, got one that names classes or that "
-                f"only answers"
+                f"a teacher for {task} is trained here or comes from run: or file:, got several, or one that names "
+                f"classes or only answers"
             )
+        terms = [one for stage in self.resolved_stages() for one in stage.objective]
+        if any(one.options.get("per_sample") for one in terms):
+            raise ValueError(f"per_sample weighs by the teacher's top class, got task {task!r}; leave it out")
 
     @model_validator(mode="after")
     def _stages_that_fit_together(self) -> Recipe:

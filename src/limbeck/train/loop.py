@@ -369,27 +369,18 @@ def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
 
 
 def _validate(course: _Course) -> float | None:
-    """Return the accuracy on the validation rows, of which every process asks about a slice, or their own score."""
+    """Return the accuracy on the validation rows, of which every process asks about a slice, or the lesson's score."""
     model, lesson = course.model, course.lesson
-    if lesson.score is not None:
-        return _scored(course, lesson.score)
+    if ranks.world() > 1 and len(lesson.validation):
+        ranks.share_buffers(model)
+    if lesson.score is not None and len(lesson.validation):
+        answers = predict(model, lesson.samples, lesson.validation, course.arithmetic)
+        return lesson.score.figure(answers, lesson.labels.cpu()[lesson.validation.cpu()])
     if ranks.world() == 1 or len(lesson.validation) == 0:
         return accuracy(model, lesson.samples, lesson.validation, lesson.labels, course.arithmetic)
-    ranks.share_buffers(model)
     rows = ranks.slice_of(lesson.validation)
     share = accuracy(model, lesson.samples, rows, lesson.labels, course.arithmetic) or 0.0
     return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
-
-
-def _scored(course: _Course, score: Score) -> float | None:
-    """Return a figure of all validation rows together; every process asks about all of them."""
-    model, lesson = course.model, course.lesson
-    if len(lesson.validation) == 0:
-        return None
-    if ranks.world() > 1:
-        ranks.share_buffers(model)
-    answers = predict(model, lesson.samples, lesson.validation, course.arithmetic)
-    return score.figure(answers, lesson.labels.cpu()[lesson.validation.cpu()])
 
 
 def _is_best(progress: Progress, value: float | None, slack: float) -> bool:
