@@ -194,6 +194,13 @@ def test_stages_beside_it_may_have_other_terms(tmp_path: Path) -> None:
     )
 
 
+def test_values_may_be_learned_through_it(tmp_path: Path) -> None:
+    text = RECIPE.replace("{source: digits, classes: [3, 5, 8]}", "{source: diabetes, task: regression}")
+    folder = pipeline.run(plan_of(text, "seeds=1"), out=tmp_path / "run")
+    heads = [load_model(folder / name).net.get_submodule("head").weight for name in ("teacher", "student")]
+    assert torch.equal(*heads)
+
+
 class Net(nn.Module):
     """A network of the user's own. after: what its logits go through; last: its classifier."""
 
