@@ -136,7 +136,7 @@ def fit(
         )
         order, best, progress = _order(lesson, seed), {}, Progress(precision=usual.precision, compiled=compiles)
         optimizer = build_optimizer(settings, model, objective.parameters())
-        modules = {"model": model.net, "objective": objective}
+        modules = _changing(model, objective, teacher)
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(usual, precision=progress.precision)
