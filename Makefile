@@ -9,7 +9,7 @@ demo: $(VENV)/.core
 	$(BIN)/limbeck demo
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -314,7 +314,7 @@ def planted(rates: dict[str, float], plan: Plan, monkeypatch: pytest.MonkeyPatch
             chains.fits["student"][role] = by_seed
         else:
             teachers = by_seed
-    monkeypatch.setattr(assessing, "ask", lambda trained, data: answers[next(iter(trained.values())).folder.name])
+    monkeypatch.setattr(assessing, "ask", lambda trained, *_: answers[next(iter(trained.values())).folder.name])
     return assessing.assess(plan, teachers, chains)
 
 

@@ -15,7 +15,7 @@ from limbeck.run.plan import plan_from_recipe
 from limbeck.run.rehearsal import rehearse
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
-BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source == "digits"]
+BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source in ("digits", "diabetes")]
 TINY = ["seeds=1", "teacher.train.steps=5", "export={onnx: false}", "controls=[labels]"]
 GROWN = {"trees-digits": None}  # in one step, so student.train has no steps to shorten
 

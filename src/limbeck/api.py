@@ -22,8 +22,8 @@ from limbeck.data.views import Transform, Views
 from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
 from limbeck.models.trees import Trees
+from limbeck.models.units import InUnits
 from limbeck.models.weights import WEIGHTS, checksum, load_weights
-from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.checks import preflight
 from limbeck.preflight.finding import Finding
@@ -31,6 +31,8 @@ from limbeck.recipe.choices import TrainSection
 from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
 from limbeck.recipe.model import Name
+from limbeck.recipe.sources import BLACK_BOXES
+from limbeck.recipe.tasks import MARGIN
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_from_text
 from limbeck.run.box import BlackBox
@@ -44,6 +46,7 @@ from limbeck.run.pipeline import run
 from limbeck.run.plan import Plan, TeacherPlan, plan_from_recipe, resolve_controls, teacher_of_run
 from limbeck.run.result import Result, load
 from limbeck.run.stage_plan import StagePlan
+from limbeck.run.tasks import task_of
 from limbeck.teachers.ensemble import Combination
 from limbeck.train import ranks
 from limbeck.train.settings import Settings
@@ -68,7 +71,7 @@ def distill(
     controls: Sequence[str] | None = None,
     teacher_normalise: Normalisation = "none",
     student_normalise: Normalisation = "data",
-    margin: float = 0.005,
+    margin: float | None = None,
     name: str = "distill",
     out: str | Path | None = None,
     resume: bool = False,
@@ -86,22 +89,26 @@ def distill(
     teacher_normalise is put in front of it: "none", "data" (mean and standard deviation of the training samples), or
     (mean, std). student: a
     zero-argument factory such as a class or a lambda, which is initialised anew for every seed, or a module, of which
-    every seed gets a copy. Both may return logits [B, C], a tuple, a dict, or an object with `.logits`. objective: by
-    default 0.9 SoftLabels + 0.1 CrossEntropy. train: every setting of the fits; epochs (20 unless given) is short for
-    Settings(epochs=...), so give one of the two. labels_per_class: labels that student and controls may see. controls:
-    names, None for all that make sense, () for none. export: whether to write the ONNX file, int8: an int8 file too, if
-    on validation it loses no more accuracy than the tolerance, 0..1. out: the folder, else runs/NAME; resume and
-    force as on the command line.
+    every seed gets a copy. Both may return logits [B, C], a tuple, a dict, or an object with `.logits`; of regression a
+    teacher that is a module gives values in your own units, and a student answers on the scale it is trained on.
+    objective: by default 0.9 SoftLabels + 0.1 CrossEntropy, or what stands for them where labels are no classes. train:
+    every setting of the fits; epochs (20 unless given) is short for Settings(epochs=...), so give one of the two.
+    labels_per_class: labels that student and controls may see. controls: names, None for all that make sense, () for
+    none. export: whether to write the ONNX file, int8: an int8 file too, if on validation it loses no more accuracy
+    than the tolerance, 0..1. margin: a gain below it does not matter; 0.005 of accuracy, 0.05 of the control's squared
+    error or 0.01 of mean average precision unless given. out: the folder, else runs/NAME; resume and force as on the
+    command line.
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
-    _check_export(export, int8, tolerance)
+    _check_export(export, int8, tolerance, data)
     changed = views_of(augment, data, seed=seed, count=views, labels_per_class=labels_per_class)
     plan = _plan(
         teacher, student, data, objective=objective, settings=_settings(train, epochs, seeds, name),
         seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=changed,
         controls=controls, teacher_normalise=teacher_normalise, student_normalise=student_normalise,
     )  # fmt: skip
+    margin = MARGIN[data.task] if margin is None else margin
     plan = replace(plan, name=name, margin=margin, onnx=export, int8=int8, tolerance=tolerance)
     return _carry_out(_described(plan), out, resume, force, device, progress)
 
@@ -155,7 +162,8 @@ def _plan(
     student_normalise: Normalisation,
 ) -> Plan:
     """Return the plan of one stage, under the name "check"; the arguments are those of `distill`."""
-    objective = objective or Objective([(0.9, SoftLabels()), (0.1, CrossEntropy())])
+    task = task_of(data.task, data.scaling)
+    objective = objective or Objective([(0.9, task.taught()), (0.1, task.label())])
     stages = (StagePlan("student", "scratch", objective, settings),)
     chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
     ensemble, box = None, None
@@ -236,7 +244,9 @@ def _settings(train: Settings | None, epochs: int | None, seeds: int, name: str)
     return settings
 
 
-def _check_export(onnx: bool, int8: bool, tolerance: float) -> None:
+def _check_export(onnx: bool, int8: bool, tolerance: float, data: Data) -> None:
+    if int8 and data.task != "classification":
+        raise UserError(f"int8=True is judged by the classes it loses, but the task is {data.task}; leave it out.")
     if int8 and not onnx:
         raise UserError("int8=True needs export=True, since the int8 file is made from the ONNX file.")
     if not 0 <= tolerance <= 1:
@@ -269,6 +279,8 @@ def _made(factory: Callable[[], object]) -> nn.Module:
 
 
 def _black_box(teacher: str, normalise: Normalisation, data: Data, views: Views | None) -> BlackBox | None:
+    if data.task != "classification" and teacher.startswith(BLACK_BOXES):
+        raise UserError(f"{teacher} names classes or only answers; for {data.task} a teacher is a module or a run.")
     given = _normaliser(normalise, data)
     return black_box_from_text(teacher, data, normalise=given, views=views)
 
@@ -297,7 +309,9 @@ def _teacher_plan(teacher: nn.Module | str | Path, normalise: Normalisation, dat
         return TeacherPlan(teacher_of_run(Path(str(teacher).removeprefix("run:")), data), None)
     if not isinstance(teacher, nn.Module):
         raise ModelError(f"teacher expects a trained module or the folder of a run, got {type(teacher).__name__}.")
-    model = ModelPlan(lambda: copy.deepcopy(teacher), None, _title(teacher), _normaliser(normalise, data), fresh=False)
+    scaling = data.scaling
+    net = teacher if scaling is None else InUnits(teacher, scaling.mean, scaling.scale)
+    model = ModelPlan(lambda: copy.deepcopy(net), None, _title(teacher), _normaliser(normalise, data), fresh=False)
     return TeacherPlan(model, None)
 
 

@@ -1,17 +1,25 @@
 """The values that one part of Limbeck hands to the next.
 
-Shapes: B samples in the batch, C classes, K listed classes of a top-K answer. Class labels are int64 in
-0..C-1; -1 means that the label is withheld. Images are float32 in 0..1, channels first.
+Shapes: B samples in the batch, C classes, K listed classes of a top-K answer. Class labels are int64 [B] in
+0..C-1; -1 means that the label is withheld. Labels of other tasks are float32 [B, C], C values (regression) or C
+labels of 0 or 1 (multi-label); a row of NaN is withheld. Images are float32 in 0..1, channels first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+TaskName = Literal["classification", "regression", "multi_label"]
+
+
+def known(labels: Tensor) -> Tensor:
+    """Return which rows of labels [N] or [N, C] are not withheld: bool [N]."""
+    return labels >= 0 if labels.ndim == 1 else ~labels.isnan().any(dim=1)
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Batch:
     """What is shown to teacher and student alike.
 
     inputs: [B, ...] float32, images in 0..1.
-    labels: int64 [B], -1 where the label is withheld; None where there are none at all.
+    labels: int64 [B], -1 where the label is withheld, or float32 [B, C], NaN there; None where there are none at all.
     index: int64 [B], the row of each sample in its data set (the data set knows the row's stable id).
     view: int64 [B], which augmented view of the sample this is; 0 is the untouched sample.
     partner: int64 [B], the row of the sample that is mixed into each (mixup), itself in view 0; None without mixup.
@@ -81,9 +89,10 @@ class Record:
     """The figures of one epoch of one fit. Observers get it and cannot change training.
 
     model: "teacher", "student", or a control's name; loss and parts: means over the epoch's steps, parts
-    unweighted; accuracy: on the labelled validation rows, 0..1, None where there are none; seconds: since
-    the fit began; gradients: None, or where they are balanced their norms by term, their cosines by pair of terms, and
-    the weights that each term was multiplied by in the end.
+    unweighted; accuracy: on the labelled validation rows, 0..1, None where there are none, or for tasks other than
+    classification what `measure` names, larger is better; seconds: since the fit began; gradients: None, or where they
+    are balanced their norms by term, their cosines by pair of terms, and the weights that each term was multiplied by
+    in the end.
     """
 
     model: str
@@ -97,3 +106,4 @@ class Record:
     lr: float
     seconds: float
     gradients: Mapping[str, Mapping[str, float]] | None = None
+    measure: str = "accuracy"

@@ -19,6 +19,7 @@ METRICS = {
     "accuracy": ACCURACY, "worst_class_accuracy": {"mean": 0.9012}, "nll": {"mean": 0.1234}, "ece": {"mean": 0.0567},
 }  # fmt: skip
 REPORT: dict[str, Any] = {
+    "primary": "accuracy",
     "models": dict.fromkeys(NAMES, MODEL),
     "stages": [{"controls": {"labels": "labels"}}],
     "verdict": {"gain": 0.0123, "ci95": [0.01, 0.0146], "against": "labels", "outcome": "better"},
@@ -117,7 +118,7 @@ SMALL = {**FILE, "file": "export/student.int8.onnx", "bytes": 28_415, "latency_m
     ],
 )
 def test_files_say_what_the_int8_file_costs_and_saves(width: int, columns: str) -> None:
-    text = printed(files_table({"export": {"onnx": FILE, "int8": SMALL}}), width)
+    text = printed(files_table({"primary": "accuracy", "export": {"onnx": FILE, "int8": SMALL}}), width)
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith(("file", "student"))}
     assert " ".join(rows["file"]) == columns
     assert "28,415" in rows["student.int8.onnx"] and "97.5%" in rows["student.int8.onnx"]
@@ -128,4 +129,4 @@ def test_files_say_what_the_int8_file_costs_and_saves(width: int, columns: str) 
 
 @pytest.mark.parametrize("int8", [None, {"file": None}])
 def test_a_file_that_does_not_ship_has_no_row(int8: Any) -> None:
-    assert "int8" not in printed(files_table({"export": {"onnx": FILE, "int8": int8}}), 80)
+    assert "int8" not in printed(files_table({"primary": "accuracy", "export": {"onnx": FILE, "int8": int8}}), 80)

@@ -24,8 +24,8 @@ Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Seen:
-    """A batch in float64: logits [B, C] of student and teacher, labels [B] (-1 = withheld), features by name, the
-    student's parameters, and what the term remembered before the batch.
+    """A batch in float64: logits [B, C] of student and teacher, labels [B] (-1 = withheld) or [B, C] (NaN), features by
+    name, the student's parameters, and what the term remembered before the batch.
     """
 
     logits: Numbers
@@ -166,3 +166,32 @@ def binary_soft_labels(seen: Seen, term: Any) -> float:
         p, q = float(expit(z_t / term.temperature)), float(expit(z_s / term.temperature))
         total += weight * (p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)))
     return term.temperature**2 * total / len(seen.logits)
+
+
+def binary_cross_entropy(seen: Seen, term: Any) -> float:
+    """scikit-learn's log loss of each label by itself, over the labelled rows."""
+    there = ~np.isnan(seen.labels).any(axis=1)
+    chances, truth = expit(seen.logits[there]), seen.labels[there]
+    return float(sum(log_loss(truth[:, one], chances[:, one], labels=[0, 1]) for one in range(truth.shape[1])))
+
+
+def squared_error(seen: Seen, term: Any) -> float:
+    """scikit-learn's mean squared error over the labelled rows, summed over values in place of averaged."""
+    there = ~np.isnan(seen.labels).any(axis=1)
+    return float(mean_squared_error(seen.labels[there], seen.logits[there])) * seen.logits.shape[1]
+
+
+def soft_regression(seen: Seen, term: Any) -> float:
+    """The same to the teacher's values, over all rows."""
+    return float(mean_squared_error(seen.teacher, seen.logits)) * seen.logits.shape[1]
+
+
+def bounded_regression(seen: Seen, term: Any) -> float:
+    """A loop over the labelled rows: the student's own error, where the teacher's is not larger by the margin."""
+    errors = []
+    for s, t, y in zip(seen.logits, seen.teacher, seen.labels.astype(np.float64), strict=True):
+        if np.isnan(y).any():
+            continue
+        mine, bound = (float(np.linalg.norm(one - y)) ** 2 for one in (s, t))
+        errors.append(mine if mine + term.margin > bound else 0.0)
+    return sum(errors) / len(errors)

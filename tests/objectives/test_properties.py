@@ -9,8 +9,10 @@ Shapes: B samples, C classes, D inputs.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ from torch import Tensor, nn
 import limbeck.objectives
 from limbeck.objectives import (
     AttentionTransfer,
+    BinaryCrossEntropy,
     BinarySoftLabels,
+    BoundedRegression,
     CorrelationAlignment,
     CrossEntropy,
     CurriculumSoftLabels,
@@ -49,6 +53,8 @@ from limbeck.objectives import (
     RelationalLogits,
     Review,
     SoftLabels,
+    SoftRegression,
+    SquaredError,
     TeacherLabels,
     Variational,
     WeightPenalty,
@@ -70,8 +76,8 @@ class Example:
 
     zero: whether it is 0, its least value, where the student says what the teacher says; draws: whether it draws random
     numbers for each row and remembers batches, or has a gradient that is not that of its value, so that its own tests
-    compare the gradient; student and teacher: shapes
-    of features by name, without the samples.
+    compare the gradient; student and teacher: shapes of features by name, without the samples; labels: classes [B],
+    values [B, C], or 0 or 1 [B, C].
     """
 
     make: Callable[[], Term]
@@ -80,6 +86,7 @@ class Example:
     draws: bool = False
     student: Shapes = field(default_factory=dict)
     teacher: Shapes = field(default_factory=dict)
+    labels: Literal["classes", "values", "several"] = "classes"
 
 
 MAPS, VECTORS = {"f": (3, 2, 2)}, {"f": (4,)}
@@ -129,6 +136,12 @@ EXAMPLES = [
     Example(MinimumClassConfusion, test_domain_terms.mcc_by_hand, zero=False),
     Example(BinarySoftLabels, references.binary_soft_labels),
     Example(lambda: BinarySoftLabels(3.0), references.binary_soft_labels),
+    Example(BinarySoftLabels, references.binary_soft_labels, labels="several"),
+    Example(BinaryCrossEntropy, references.binary_cross_entropy, zero=False, labels="several"),
+    Example(BoundedRegression, references.bounded_regression, labels="values"),
+    Example(lambda: BoundedRegression(8.0), references.bounded_regression, zero=False, labels="values"),
+    Example(SoftRegression, references.soft_regression, labels="values"),
+    Example(SquaredError, references.squared_error, zero=False, labels="values"),
     Example(CrossEntropy, references.cross_entropy, zero=False),
     Example(lambda: CrossEntropy(0.1), references.cross_entropy, zero=False),
     Example(CurriculumSoftLabels, references.curriculum_soft_labels),
@@ -197,13 +210,21 @@ class Case:
             for name, shape in shapes.items()
         }
         self.labels = torch.randint(0, C, (B,), generator=generator)
-        self.labels[1::3] = -1
+        if example.labels != "classes":
+            values = 3 * torch.randn(B, C, generator=generator)
+            self.labels = values if example.labels == "values" else (values > 0).float()
+        self.labels[1::3] = self.withheld
         self.term = example.make()
         self.term.prepare(self.outputs(), self.knowledge(), Context(self.student, B))
         self.move_on(generator)
         if dtype == torch.float64:
             self.term.double()
         self.memory = {name: value.clone() for name, value in self.term.named_buffers()}
+
+    @property
+    def withheld(self) -> float:
+        """What stands in a row whose labels are withheld."""
+        return math.nan if self.labels.is_floating_point() else -1
 
     @torch.no_grad()
     def move_on(self, generator: torch.Generator) -> None:
@@ -403,7 +424,8 @@ def test_float32_and_float64_stay(example: Example) -> None:
 def test_extreme_logits_stay_finite(example: Example) -> None:
     case, rows = Case(example), slice(0, 4)
     signs = torch.tensor([[1e4, -1e4, 0.0, 1e4, -1e4]])
-    batch = Batch(case.inputs[rows], torch.tensor([0, 1, -1, 4]), index=torch.arange(4), domain=DOMAIN[rows])
+    labels = torch.tensor([0, 1, -1, 4]) if example.labels == "classes" else case.labels[rows]
+    batch = Batch(case.inputs[rows], labels, index=torch.arange(4), domain=DOMAIN[rows])
     features, theirs = case.outputs(rows).features, case.knowledge(rows).features
     for student, teacher in ((signs, signs), (signs, -signs), (signs * 0, signs), (signs, signs * 0)):
         logits, target = student.repeat(4, 1).requires_grad_(True), teacher.repeat(4, 1)
@@ -431,7 +453,7 @@ def test_a_batch_of_one_works(example: Example) -> None:
 @pytest.mark.parametrize("withheld", [True, False], ids=["all -1", "none"])
 def test_a_batch_without_labels_works(example: Example, withheld: bool) -> None:
     case = Case(example)
-    labels = torch.full((B,), -1) if withheld else None
+    labels = torch.full_like(case.labels, case.withheld) if withheld else None
     value = case.term(
         case.outputs(), case.knowledge(), Batch(case.inputs, labels, index=torch.arange(B), domain=DOMAIN)
     )
@@ -452,7 +474,7 @@ def test_what_is_given_is_left_alone(example: Example) -> None:
     before = [tensor.detach().clone() for tensor in tensors if tensor is not None]
     case.term(outputs, knowledge, batch).backward()
     after = [tensor for tensor in tensors if tensor is not None]
-    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    assert all(torch.equal(old.nan_to_num(), new.nan_to_num()) for old, new in zip(before, after, strict=True))
 
 
 @every_term

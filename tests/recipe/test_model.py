@@ -108,7 +108,15 @@ def test_either_objective_or_stages(extra):
 @pytest.mark.parametrize("name", sorted(name for name, term in TERMS.items() if term.needs))
 def test_term_that_needs_a_teacher(name):
     with pytest.raises(RecipeError, match=f"{name} needs a teacher, but there is no teacher section"):
-        parse_recipe(f"student: {{model: mlp}}\nobjective: [{name}]")
+        parse_recipe(f"{data_for(name)}student: {{model: mlp}}\nobjective: [{name}]")
+
+
+def data_for(term):
+    """Return the section of data whose labels a term is made for."""
+    if "classification" in TERMS[term].tasks:
+        return ""
+    task = min(TERMS[term].tasks)
+    return f'data: {{source: "npz:a.npz", task: {task}}}\n'
 
 
 @pytest.mark.parametrize("name", limbeck.models.__all__)
@@ -123,7 +131,8 @@ def test_every_architecture_can_be_named_and_built(name):
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_can_be_named_and_built(name):
-    recipe = parse_recipe(f"student: {{model: mlp}}\nteacher: {{model: mlp}}\nobjective: [{name}: {{weight: 0.25}}]")
+    models = "student: {model: mlp}\nteacher: {model: mlp}"
+    recipe = parse_recipe(f"{data_for(name)}{models}\nobjective: [{name}: {{weight: 0.25}}]")
 
     (choice,) = recipe.objective
     assert choice.options["weight"] == 0.25

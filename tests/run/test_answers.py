@@ -27,7 +27,7 @@ def answers(seeds: tuple[int, ...] = (0, 1), shift: int = 0) -> Answers:
 
 
 def test_metrics_equal_those_of_scikit_learn() -> None:
-    found, asked = metrics_of(answers(), None, ("calibration", "agreement")), answers().probabilities
+    found, asked = metrics_of(answers(), None, ("calibration", "agreement")), answers().scores
     assert found["accuracy"]["values"] == pytest.approx([accuracy_score(LABELS, one.argmax(1)) for one in asked])
     assert found["nll"]["values"] == pytest.approx([log_loss(LABELS, one) for one in asked])
     worst = [recall_score(LABELS, one.argmax(1), average=None).min() for one in asked]
@@ -67,8 +67,8 @@ def test_agreement_is_with_the_teacher_of_the_same_seed(seeds: tuple[int, ...], 
     student, teacher = answers(seeds), answers(teachers, shift=5)
     found = metrics_of(student, teacher, ("agreement",))
     same, flips = [], []
-    for seed, mine in zip(seeds, student.probabilities.argmax(2), strict=True):
-        theirs = teacher.probabilities[teachers.index(seed) if len(teachers) > 1 else 0].argmax(1)
+    for seed, mine in zip(seeds, student.scores.argmax(2), strict=True):
+        theirs = teacher.scores[teachers.index(seed) if len(teachers) > 1 else 0].argmax(1)
         same.append((mine == theirs).mean())
         flips.append(((theirs == LABELS) & (mine != LABELS)).mean())
     assert found["agreement"]["values"] == pytest.approx(same)
@@ -81,10 +81,10 @@ def test_answers_are_softmax_of_the_untouched_test_samples() -> None:
     models = {seed: SimpleNamespace(model=Adapted(Linear((4,), 2), classes=2).train()) for seed in (3, 4)}
     found = ask(models, data)  # type: ignore[arg-type]
     assert found.seeds == (3, 4)
-    assert found.probabilities.shape == (2, 10, 2)
+    assert found.scores.shape == (2, 10, 2)
     expected = models[4].model(x[:10]).logits.softmax(1).detach().numpy()
-    np.testing.assert_allclose(found.probabilities[1], expected, atol=1e-6)
-    assert found.correct.mean() == pytest.approx((found.probabilities.argmax(2) == np.arange(10) % 2).mean())
+    np.testing.assert_allclose(found.scores[1], expected, atol=1e-6)
+    assert found.correct.mean() == pytest.approx((found.scores.argmax(2) == np.arange(10) % 2).mean())
 
 
 def test_predictions_hold_every_seed_and_sample(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_predictions_hold_every_seed_and_sample(tmp_path: Path) -> None:
     assert table["sample"].to_pylist() == list(data.test.ids) * 2
     assert table["label"].to_pylist() == LABELS.tolist() * 2
     scores = np.stack(table["scores"].to_numpy()).reshape(2, 60, 3)
-    np.testing.assert_allclose(scores, answers((7, 8)).probabilities, atol=1e-7)
+    np.testing.assert_allclose(scores, answers((7, 8)).scores, atol=1e-7)
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["student.parquet"]
 
 

@@ -44,7 +44,7 @@ class Planted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: dict[str, Answers] = {}
         self.shared = np.random.default_rng(1).random(len(DATA.test))
-        monkeypatch.setattr(assessing, "ask", lambda fits, data: self.answers[next(iter(fits.values())).folder.name])
+        monkeypatch.setattr(assessing, "ask", lambda fits, *_: self.answers[next(iter(fits.values())).folder.name])
 
     def fits(self, name: str, rate: float, seeds: tuple[int, ...] = SEEDS, steps: int = 500) -> dict[int, Trained]:
         dice, labels = np.random.default_rng(len(self.answers)), DATA.test.labels.numpy()

@@ -305,6 +305,15 @@ def test_mistakes_get_a_sentence(change: tuple[str, str], said: str) -> None:
         parse_recipe(RECIPE.replace(*change))
 
 
+def test_labels_that_are_no_classes_are_refused() -> None:
+    text = RECIPE.replace(
+        "source: digits, classes: [3, 5, 8], labels_per_class: 30", "source: diabetes, task: regression"
+    )
+    text = text.replace("[soft_labels: {temperature: 1}, cross_entropy]", "[soft_regression, squared_error]")
+    with pytest.raises(RecipeError, match="two classifiers teach each other, got task 'regression'"):
+        parse_recipe(text)
+
+
 def test_live_answers_may_be_wished_for() -> None:
     assert parse_recipe(RECIPE + "knowledge: {mode: live}\n").teacher is not None
 

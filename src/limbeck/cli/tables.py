@@ -11,33 +11,34 @@ from rich.markup import escape
 from rich.table import Table
 
 from limbeck.cli.narrow import Narrowing
+from limbeck.report import measures
 
 KEPT = "Figures of each model's kept seed, the best on validation{samples}; a run's report gives means over seeds."
 
 LEAST_SHARE = 0.001  # of a run's time, to be shown
+PRIMARIES = ("accuracy", "nmse", "mse", "map")  # the metric that decides is the first of these that is there
 
 
 def report_table(report: Mapping[str, Any]) -> Narrowing:
     """Return teacher, student and controls of one run."""
     rows = []
     for name, model in report["models"].items():
-        accuracy = model["metrics"]["accuracy"]
         counts = ["-" if model[key] is None else f"{model[key]:,}" for key in ("parameters", "bytes", "steps")]
-        rows.append([name, f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), *counts])
-    columns = ("model", "accuracy", "95 %", "params", "bytes", "steps")
+        rows.append([name, *_figures(report["primary"], model["metrics"]), *counts])
+    columns = ("model", _short(report["primary"]), "95 %", "params", "bytes", "steps")
     return Narrowing(columns, rows, spare=("steps", "bytes", "params", "95 %"))
 
 
 def sweep_table(report: Mapping[str, Any]) -> Narrowing:
     """Return the variants of a sweep, the chosen one marked."""
-    rows = []
+    rows, primary = [], report["primary"]
     for variant in report["variants"]:
-        verdict, accuracy = variant["verdict"], variant["metrics"]["accuracy"]
-        gain = ["-", "no controls"] if verdict is None else [f"{verdict['gain'] * 100:+.1f}", verdict["outcome"]]
+        verdict = variant["verdict"]
+        gain = ["-", "no controls"] if verdict is None else [_gain(primary, verdict["gain"]), verdict["outcome"]]
         chosen = "chosen" if variant["chosen"] else ""
-        figures = [f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), f"{variant['validation_accuracy']:.1%}"]
-        rows.append([variant["title"], *figures, *gain, chosen])
-    columns = ("variant", "accuracy", "95 %", "validation", "gain", "verdict", "")
+        validation = _value(measures.validated_by(report), variant["validation_accuracy"])
+        rows.append([variant["title"], *_figures(primary, variant["metrics"]), validation, *gain, chosen])
+    columns = ("variant", _short(primary), "95 %", "validation", "gain", "verdict", "")
     return Narrowing(columns, rows, spare=("95 %", "validation", "gain"))
 
 
@@ -46,15 +47,14 @@ def files_table(report: Mapping[str, Any]) -> Narrowing:
     export = report["export"]
     files = [entry for entry in (export["onnx"], export["int8"]) if entry and entry["file"]]
     base = files[0]["latency_ms"][0]["p50"]
-    rows = []
+    rows, beside = [], _beside(report["primary"])[0]
     for entry in files:
-        accuracy, worst = (entry["metrics"][name] for name in ("accuracy", "worst_class_accuracy"))
-        shares = [f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), f"{worst['mean']:.1%}"]
+        shares = [*_figures(report["primary"], entry["metrics"]), _value(beside, entry["metrics"][beside]["mean"])]
         fast = entry["latency_ms"][0]["p50"]
         speed = [f"{entry['bytes']:,}", f"{fast:.3f}", f"{fast / base:.2f}"]
         rows.append([entry["file"].rpartition("/")[2], *shares, *speed])
-    columns = ("file", "accuracy", "95 %", "worst class", "bytes", "ms", "ratio")
-    return Narrowing(columns, rows, spare=("ratio", "worst class", "95 %", "ms"))
+    columns = ("file", _short(report["primary"]), "95 %", _short(beside), "bytes", "ms", "ratio")
+    return Narrowing(columns, rows, spare=("ratio", _short(beside), "95 %", "ms"))
 
 
 def profile_tables(found: Mapping[str, Any]) -> list[Narrowing]:
@@ -86,13 +86,14 @@ def bench_table(found: Mapping[str, Any]) -> Group:
 
 def metrics_table(found: Mapping[str, Mapping[str, Any]]) -> Group:
     """Return the main metrics of some models, below a line that says whose they are."""
-    rows = []
-    for name, metrics in found.items():
-        accuracy, worst, nll, ece = (metrics[name] for name in ("accuracy", "worst_class_accuracy", "nll", "ece"))
-        shares = [f"{accuracy['mean']:.1%}", _interval(accuracy["ci95"]), f"{worst['mean']:.1%}"]
-        rows.append([name, *shares, f"{nll['mean']:.3f}", "-" if ece is None else f"{ece['mean']:.3f}"])
-    columns = ("model", "accuracy", "95 %", "worst class", "nll", "ece")
-    table = Narrowing(columns, rows, spare=("ece", "nll", "worst class", "95 %"))
+    primary = next(name for name in PRIMARIES if all(metrics.get(name) for metrics in found.values()))
+    beside = _beside(primary)
+    rows = [
+        [name, *_figures(primary, metrics), *(_plain(one, metrics[one] and metrics[one]["mean"]) for one in beside)]
+        for name, metrics in found.items()
+    ]
+    columns = ("model", _short(primary), "95 %", *map(_short, beside))
+    table = Narrowing(columns, rows, spare=(*map(_short, reversed(beside)), "95 %"))
     return Group(KEPT.format(samples=_samples(found)), table)
 
 
@@ -100,14 +101,14 @@ def runs_table(reports: Mapping[str, Mapping[str, Any]]) -> Narrowing:
     """Return several runs side by side: student, best control, gain and verdict."""
     rows = []
     for folder, report in reports.items():
-        verdict, models = report["verdict"], report["models"]
-        student = f"{models['student']['metrics']['accuracy']['mean']:.1%}"
+        verdict, models, primary = report["verdict"], report["models"], report["primary"]
+        student = _figures(primary, models["student"]["metrics"])[0]
         if verdict is None:
             rows.append([folder, student, "-", "-", "-", "no controls"])
             continue
         against = report["stages"][-1]["controls"][verdict["against"]]
-        control = f"{models[against]['metrics']['accuracy']['mean']:.1%}"
-        gain = [f"{verdict['gain'] * 100:+.1f}", _interval(verdict["ci95"], signed=True)]
+        control = _figures(primary, models[against]["metrics"])[0]
+        gain = [_gain(primary, verdict["gain"]), _interval(verdict["ci95"], primary, signed=True)]
         rows.append([folder, student, control, *gain, verdict["outcome"]])
     columns = ("run", "student", "control", "gain", "95 %", "verdict")
     return Narrowing(columns, rows, spare=("control", "student", "95 %", "gain"))
@@ -162,8 +163,42 @@ def _samples(found: Mapping[str, Mapping[str, Any]]) -> str:
     return f", on {counts.pop():,} test samples" if len(counts) == 1 else ""
 
 
-def _interval(ci95: Sequence[float] | None, signed: bool = False) -> str:
+def _short(metric: str) -> str:
+    """Return a metric's name for the head of a column."""
+    return {"worst_class_accuracy": "worst class", "map": "mAP"}.get(metric, metric.replace("_", " "))
+
+
+def _beside(primary: str) -> tuple[str, ...]:
+    """Return the metrics that are shown beside the one that decides."""
+    return {"accuracy": ("worst_class_accuracy", "nll", "ece"), "map": ("auroc", "f1", "exact_match")}.get(
+        primary, ("mae", "r2")
+    )
+
+
+def _figures(primary: str, metrics: Mapping[str, Any]) -> list[str]:
+    """Return the mean and the interval of the metric that decides."""
+    return [_value(primary, metrics[primary]["mean"]), _interval(metrics[primary]["ci95"], primary)]
+
+
+def _value(metric: str, value: float) -> str:
+    return f"{value:.1%}" if measures.measure(metric).rate else measures.value_text(metric, value)
+
+
+def _plain(metric: str, value: float | None) -> str:
+    """Return a figure beside the main one: calibration errors as plain numbers, as the loss beside them."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if metric in ("nll", "ece") else _value(metric, value)
+
+
+def _gain(metric: str, gain: float) -> str:
+    return f"{gain * 100:+.1f}" if measures.measure(metric).rate else measures.gain_text(metric, gain)
+
+
+def _interval(ci95: Sequence[float] | None, metric: str = "accuracy", signed: bool = False) -> str:
     if ci95 is None:
         return "-"
     sign = "+" if signed else ""
+    if not measures.measure(metric).rate:
+        return " to ".join((measures.gain_text if signed else measures.value_text)(metric, bound) for bound in ci95)
     return f"{ci95[0] * 100:{sign}.1f} to {ci95[1] * 100:{sign}.1f}"

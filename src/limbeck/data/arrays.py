@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from limbeck.data.combine import without_labels
+from limbeck.data.combine import withheld, without_labels
 from limbeck.data.contents import ReadOptions, Source
 from limbeck.data.hashing import number_repeats, row_hash
 from limbeck.data.items import Item, read_items
 from limbeck.data.samples import Samples
+from limbeck.data.targets import as_targets, target_names
 from limbeck.errors import DataError
+from limbeck.types import TaskName
 
 Arrays: TypeAlias = NDArray[Any] | Tensor | Sequence[Any]
 Labelled: TypeAlias = tuple[Arrays, Arrays]
@@ -30,29 +32,37 @@ def from_arrays(
     unlabelled: Arrays | None = None,
     classes: Sequence[str] | None = None,
     validation: Labelled | None = None,
+    task: TaskName = "classification",
 ) -> Source:
     """Take (inputs [N, ...], labels [N]) for train, test and validation, and inputs alone for unlabelled samples.
 
     uint8 [N, H, W] and [N, C, H, W] are pictures, and so is [N, H, W, C] where C is 1, 3 or 4 and H is not;
-    all else becomes float32. Labels are whole numbers in 0..C-1, -1 for none. Ids are content hashes.
+    all else becomes float32. Labels are whole numbers in 0..C-1, -1 for none; of other tasks what `as_targets` takes.
+    classes: names of the classes, or of the columns of labels. Ids are content hashes.
     Raises DataError naming the first row whose input is not finite or whose label is out of range, and for
     empty arrays, lengths that differ and shapes that differ between the parts.
     """
-    found = _labelled(train, "train", classes)
-    names = tuple(classes) if classes is not None else _numbered(found.labels)
-    tested = None if test is None else _distinct(_labelled(test, "test", names), found, "test")
-    judged = None if validation is None else _distinct(_labelled(validation, "validation", names), found, "validation")
+    found = _labelled(train, "train", classes, task)
+    names = _names(found.labels, classes, task)
+    tested = None if test is None else _distinct(_labelled(test, "test", names, task), found, "test")
+    judged = None
+    if validation is not None:
+        judged = _distinct(_labelled(validation, "validation", names, task), found, "validation")
     extra = None
     if unlabelled is not None:
         inputs = as_inputs(unlabelled, "unlabelled")
-        extra = without_labels(_samples(inputs, torch.full((len(inputs),), -1)))
+        extra = without_labels(_samples(inputs, withheld(found.labels, len(inputs))))
     for part, where in ((tested, "test"), (judged, "validation"), (extra, "unlabelled")):
         if part is not None and (part.shape, part.inputs.dtype) != (found.shape, found.inputs.dtype):
             raise DataError(
                 f"{where} samples must be like the train samples, {list(found.shape)} ({found.inputs.dtype})"
                 f", but they are {list(part.shape)} ({part.inputs.dtype})."
             )
-    return Source("arrays", names, found, tested, extra, reading=_reading(found), validation=judged)
+        if part is not None and part.labels.shape[1:] != found.labels.shape[1:]:
+            raise DataError(
+                f"{where} has {part.labels.shape[1]} labels for each sample, but train has {found.labels.shape[1]}."
+            )
+    return Source("arrays", names, found, tested, extra, reading=_reading(found), validation=judged, task=task)
 
 
 def from_datasets(
@@ -113,11 +123,14 @@ def as_labels(values: Arrays, where: str, count: int | None) -> Tensor:
     return torch.from_numpy(labels)
 
 
-def _labelled(pair: Labelled, where: str, classes: Sequence[str] | None) -> Samples:
+def _labelled(pair: Labelled, where: str, classes: Sequence[str] | None, task: TaskName) -> Samples:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise DataError(f"{where} must be (inputs, labels), but it is {type(pair).__name__}.")
     inputs = as_inputs(pair[0], where)
-    labels = as_labels(pair[1], where, None if classes is None else len(classes))
+    if task == "classification":
+        labels = as_labels(pair[1], where, None if classes is None else len(classes))
+    else:
+        labels = as_targets(_as_numpy(pair[1], where), task, where, lambda row: f"{where} row {row}")
     if len(inputs) != len(labels):
         raise DataError(f"{where} has {len(inputs)} inputs but {len(labels)} labels; there must be as many of each.")
     return _samples(inputs, labels)
@@ -134,8 +147,14 @@ def _distinct(other: Samples, train: Samples, split: str) -> Samples:
     return Samples(other.inputs, other.labels, ids)
 
 
-def _numbered(labels: Tensor) -> tuple[str, ...]:
-    return tuple(str(label) for label in range(int(labels.max()) + 1))
+def _names(labels: Tensor, classes: Sequence[str] | None, task: TaskName) -> tuple[str, ...]:
+    """Return the names of classes, or of the columns of labels [N, C]: those given, else numbers."""
+    if labels.ndim == 1:
+        return tuple(classes) if classes is not None else tuple(str(label) for label in range(int(labels.max()) + 1))
+    names = tuple(classes) if classes is not None else target_names(labels.shape[1], task)
+    if len(names) != labels.shape[1]:
+        raise DataError(f"classes names {len(names)} columns of labels, but there are {labels.shape[1]}.")
+    return names
 
 
 def _reading(samples: Samples) -> ReadOptions | None:

@@ -47,24 +47,26 @@ def label_column(text: TextColumns, asked: str | None) -> str:
 
 
 def recognise(
-    text: TextColumns, label: str, drop: Sequence[str] = (), categorical: Sequence[str] = ()
+    text: TextColumns, label: str | tuple[str, ...], drop: Sequence[str] = (), categorical: Sequence[str] = ()
 ) -> tuple[Columns, tuple[str, ...]]:
     """Return the columns that a model may learn from, and a note for each that was left out on its own account.
 
-    label: the class column; drop: columns to leave out; categorical: columns whose numbers are names. Raises
-    DataError for a column that does not exist, and for one that holds numbers in a form that cannot be read.
+    label: the class column, or the label columns; drop: columns to leave out; categorical: columns whose numbers are
+    names. Raises DataError for a column that does not exist, and for one that holds numbers in a form that cannot be
+    read.
     """
     text.require((*drop, *categorical))
-    if label in (*drop, *categorical):
-        raise DataError(f'data.drop and data.categorical are for features, but "{label}" is the class column.')
-    names = [name for name in text.columns if name != label and name not in drop]
+    labels = (label,) if isinstance(label, str) else label
+    if taken := [name for name in labels if name in (*drop, *categorical)]:
+        raise DataError(f'data.drop and data.categorical are for features, but "{taken[0]}" is the class column.')
+    names = [name for name in text.columns if name not in (*labels, *drop)]
     kinds: dict[str, Kind] = {name: "category" if name in categorical else kind_of(text, name) for name in names}
     columns = Columns(
         numbers=tuple(name for name in names if kinds[name] == "number"),
         categories=tuple(name for name in names if kinds[name] == "category"),
     )
     if not columns.names:
-        raise DataError(f'{text.path}: there is no column to learn from beside the class column "{label}".')
+        raise DataError(f'{text.path}: there is no column to learn from beside the class column "{", ".join(labels)}".')
     return columns, tuple(_notes(text, kinds))
 
 

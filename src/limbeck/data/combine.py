@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from limbeck.data import mapped
 from limbeck.data.contents import Source
@@ -50,9 +52,13 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
 def without_labels(samples: Samples, prefix: str = UNLABELLED) -> Samples:
     """Return the samples with all labels -1, and the prefix before those ids that lack it."""
     ids = tuple(name if name.startswith(prefix) else prefix + name for name in samples.ids)
-    return Samples(
-        samples.inputs, torch.full_like(samples.labels, -1), ids, samples.raw, samples.mapped, samples.domain
-    )
+    labels = withheld(samples.labels, len(samples))
+    return Samples(samples.inputs, labels, ids, samples.raw, samples.mapped, samples.domain)
+
+
+def withheld(like: Tensor, count: int) -> Tensor:
+    """Return the labels of so many samples without one: -1 [count], or NaN [count, C] where `like` is labels [N, C]."""
+    return torch.full((count, *like.shape[1:]), -1 if like.ndim == 1 else math.nan, dtype=like.dtype)
 
 
 def keep_classes(source: Source, classes: Sequence[str]) -> Source:

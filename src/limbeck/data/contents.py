@@ -7,6 +7,7 @@ from typing import Literal
 
 from limbeck.data.samples import Samples
 from limbeck.errors import DataError
+from limbeck.types import TaskName
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,9 @@ class ReadOptions:
     is grey where every picture is grey. resize: "squash" to the size, "crop" the middle, or "pad" with the
     background, which also lies behind transparent pixels. corrupt: what to do about a file that cannot be
     read. memory: GiB of decoded pictures that may be held in memory, 60 % of what is free unless given; more are
-    decoded into a file. For tables: label: the class column, None for the one called label, target, class or y; drop:
-    columns to leave out; categorical: columns whose numbers are names. Raises DataError for a size below 1.
+    decoded into a file. For tables: label: the class column, None for the one called label, target, class or y, or the
+    columns of several labels; drop: columns to leave out; categorical: columns whose numbers are names. task: what the
+    labels are. Raises DataError for a size below 1.
     """
 
     size: int | tuple[int, int] | None = None
@@ -27,9 +29,10 @@ class ReadOptions:
     background: Literal["white", "black"] = "white"
     corrupt: Literal["error", "skip"] = "error"
     memory: float | None = None
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    task: TaskName = "classification"
 
     def __post_init__(self) -> None:
         if self.pixels is not None and min(self.pixels) < 1:
@@ -48,10 +51,11 @@ AS_FOUND = ReadOptions()
 class Source:
     """Samples as they were found, before any split is drawn.
 
-    classes: C names, label i is classes[i]; test and validation: None where the source has no such split of its own;
-    unlabelled: samples whose labels are all -1; notes: sentences about what was left out or decided;
-    reading: the options that were in effect, size and channels filled in, None where inputs are no pictures;
-    label: the class column of a table, whose samples have no inputs yet: they are made when the split is known.
+    classes: C names, label i is classes[i], or of the columns of labels [N, C]; test and validation: None where the
+    source has no such split of its own; unlabelled: samples whose labels are all -1; notes: sentences about what was
+    left out or decided; reading: the options that were in effect, size and channels filled in, None where inputs are no
+    pictures; label: the class column of a table, or the columns of its labels; its samples have no inputs yet: they are
+    made when the split is known; task: what the labels are.
     """
 
     name: str
@@ -62,4 +66,5 @@ class Source:
     notes: tuple[str, ...] = ()
     reading: ReadOptions | None = None
     validation: Samples | None = None
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
+    task: TaskName = "classification"

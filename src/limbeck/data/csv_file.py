@@ -48,12 +48,13 @@ class TextColumns:
             told = f"column {quoted}" if len(absent) == 1 else f"columns {quoted}"
             raise DataError(f"{self.path}: there is no {told}; there are {some(list(self.columns))}.{near}")
 
-    def ids(self, label: str | None) -> list[str]:
+    def ids(self, label: str | tuple[str, ...] | None) -> list[str]:
         """Return a hash of what each row says beside its label; a repeat gets a number behind it.
 
         Columns that no model sees count too, so that leaving one out moves no row to another split.
         """
-        columns = [self.columns[name].to_pylist() for name in sorted(self.columns) if name != label]
+        labels = label if isinstance(label, tuple) else (label,)
+        columns = [self.columns[name].to_pylist() for name in sorted(self.columns) if name not in labels]
         return number_repeats(content_hash("\0".join(row).encode()) for row in zip(*columns, strict=True))
 
     def place(self, row: int, name: str) -> str:

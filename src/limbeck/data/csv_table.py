@@ -10,14 +10,20 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from limbeck.data.bulk import name_some
 from limbeck.data.column_kinds import label_column, recognise
 from limbeck.data.contents import ReadOptions, Source
 from limbeck.data.csv_file import NUMBER, TextColumns, is_missing, looks_like, read_text, table_of
+from limbeck.data.csv_targets import target_columns, targets_of
 from limbeck.data.samples import Samples
 from limbeck.data.table import Columns
 from limbeck.errors import DataError, did_you_mean
+from limbeck.types import TaskName
+
+Label = str | tuple[str, ...]
+"""The class column, or the columns of labels of another task."""
 
 WHOLE = r"^[+-]?\d+(\.0*)?$"
 
@@ -26,35 +32,38 @@ def read_csv(path: Path, options: ReadOptions) -> Source:
     """Read a file (no test split), or a folder with train.csv and perhaps test.csv.
 
     The class column is that of `label_column`; a row whose cell there is empty has no label. Classes are its values,
-    sorted, whole numbers as such. Which columns hold numbers is decided by the training file. Raises DataError naming
-    file, row and column.
+    sorted, whole numbers as such. Of other tasks the label columns are those of `target_columns`. Which columns hold
+    numbers is decided by the training file. Raises DataError naming file, row and column.
     """
     train_file, test_file, notes = _find(path)
     text = read_text(train_file)
-    label = label_column(text, options.label)
+    label = _label(text, options)
     columns, more = recognise(text, label, options.drop, options.categorical)
-    classes = class_names(text, label)
+    classes = class_names(text, label) if isinstance(label, str) else label
     return Source(
         name=f"csv:{path}",
         classes=classes,
-        train=_samples(text, columns, labels_of(text, label, classes), "train", label),
-        test=None if test_file is None else read_labelled(test_file, columns, label, classes, "test"),
+        train=_samples(text, columns, _labels(text, label, classes, options.task), "train", label),
+        test=None if test_file is None else read_labelled(test_file, columns, label, classes, "test", options.task),
         notes=notes + more,
         label=label,
+        task=options.task,
     )
 
 
-def read_labelled(path: Path, columns: Columns, label: str, classes: Sequence[str], split: str) -> Samples:
+def read_labelled(
+    path: Path, columns: Columns, label: Label, classes: Sequence[str], split: str, task: TaskName = "classification"
+) -> Samples:
     """Read a file whose columns and classes are known; split: what the ids begin with."""
     text = read_text(path)
-    text.require([label])
-    return _samples(text, columns, labels_of(text, label, classes), split, label)
+    text.require([label] if isinstance(label, str) else label)
+    return _samples(text, columns, _labels(text, label, classes, task), split, label)
 
 
 def read_unlabelled(path: Path, columns: Columns) -> Samples:
     """Read a file, or the train.csv of a folder, whose columns are known; a class column is not needed."""
     text = read_text(training_file(path))
-    return _samples(text, columns, np.full(len(text), -1, dtype=np.int64), "unlabelled", None)
+    return _samples(text, columns, torch.full((len(text),), -1), "unlabelled", None)
 
 
 def training_file(path: Path) -> Path:
@@ -83,9 +92,26 @@ def labels_of(text: TextColumns, label: str, classes: Sequence[str]) -> NDArray[
     return labels
 
 
-def _samples(text: TextColumns, columns: Columns, labels: NDArray[np.int64], split: str, label: str | None) -> Samples:
+def _samples(text: TextColumns, columns: Columns, labels: Tensor, split: str, label: Label | None) -> Samples:
     ids = tuple(f"{split}/{name}" for name in text.ids(label))
-    return Samples(torch.zeros(len(text), 0), torch.from_numpy(labels), ids, table_of(text, columns))
+    return Samples(torch.zeros(len(text), 0), labels, ids, table_of(text, columns))
+
+
+def _label(text: TextColumns, options: ReadOptions) -> Label:
+    if options.task != "classification":
+        return target_columns(text, options.label, options.task)
+    if isinstance(options.label, tuple):
+        raise DataError(
+            "data.label names several columns, but a class stands in one; for several labels or values at once set "
+            "data.task: multi_label or regression."
+        )
+    return label_column(text, options.label)
+
+
+def _labels(text: TextColumns, label: Label, classes: Sequence[str], task: TaskName) -> Tensor:
+    if isinstance(label, str):
+        return torch.from_numpy(labels_of(text, label, classes))
+    return targets_of(text, label, task)
 
 
 def class_names(text: TextColumns, label: str) -> tuple[str, ...]:
@@ -102,8 +128,8 @@ def class_names(text: TextColumns, label: str) -> tuple[str, ...]:
         kind = "numbers" if numeric else "texts"
         raise DataError(
             f'{text.path}: the class column "{label}" holds {len(names):,} different {kind} in {int(there.sum()):,} '
-            f"rows, which are no classes; name another column in data.label, or turn it into a few classes (predicting "
-            f"numbers is not there yet)."
+            f"rows, which are no classes; name another column in data.label, turn it into a few classes, or set "
+            f"data.task: regression to predict numbers."
         )
     return names
 

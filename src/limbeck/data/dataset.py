@@ -17,29 +17,35 @@ from torch.utils.data import Dataset
 
 from limbeck.data import arrays
 from limbeck.data.arrays import Arrays, Labelled
-from limbeck.data.combine import concatenate, count_identical, keep_classes, take
+from limbeck.data.combine import concatenate, count_identical, keep_classes, take, withheld
 from limbeck.data.contents import AS_FOUND, ReadOptions, Source
 from limbeck.data.items import Item
 from limbeck.data.moments import mean_and_std
 from limbeck.data.preprocess import Preprocessing, fit
 from limbeck.data.samples import Samples
+from limbeck.data.scaling import Scaling, fit_scaling
 from limbeck.data.source import open_source
 from limbeck.data.split import by_hash, split
+from limbeck.data.strata import strata_of
 from limbeck.data.target import open_target
 from limbeck.data.unlabelled import open_unlabelled
 from limbeck.errors import DataError
+from limbeck.types import TaskName, known
+
+COUNTED = {"classification": "classes", "regression": "targets", "multi_label": "labels"}
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
     """Everything a run may see, and the split that decides who sees what.
 
-    source: the text it was opened from; classes: C names; pool: all samples but the test ones; train and
-    validation: int64 rows of the pool, train with the unlabelled samples; test: a split that no training
-    reads; split_seed: what the split was drawn by; reading: how pictures were read, None for other inputs;
-    validation_fraction: the share of each class that validates, 0..1; preprocessing: what makes a table's rows
-    the inputs, learned from the training rows, None for other inputs; in_domain: where there is a target, whose test
-    samples are then `test`, the test samples of the source.
+    source: the text it was opened from; classes: C names, of classes or of the columns of labels [N, C]; pool: all
+    samples but the test ones; train and validation: int64 rows of the pool, train with the unlabelled samples; test: a
+    split that no training reads; split_seed: what the split was drawn by; reading: how pictures were read, None for
+    other inputs; validation_fraction: the share of each class that validates, 0..1; preprocessing: what makes a table's
+    rows the inputs, learned from the training rows, None for other inputs; in_domain: where there is a target, whose
+    test samples are then `test`, the test samples of the source; task: what the labels are; scaling: what regression is
+    trained on, learned from the training rows, None for other tasks. Labels here are always in the user's own units.
     """
 
     source: str
@@ -54,6 +60,8 @@ class Data:
     validation_fraction: float = 0.1
     preprocessing: Preprocessing | None = None
     in_domain: Samples | None = None
+    task: TaskName = "classification"
+    scaling: Scaling | None = None
 
     @classmethod
     def open(
@@ -68,22 +76,28 @@ class Data:
         classes: Sequence[str] | None = None,
         options: ReadOptions = AS_FOUND,
     ) -> Data:
-        """Open a source by its text ("digits", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE",
-        "npy:DIR").
+        """Open a source by its text ("digits", "diabetes", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH",
+        "npz:FILE", "npy:DIR").
 
         unlabelled: another source whose labels are ignored. target: the other domain of the same classes, whose
         training samples join without labels and whose test samples test. validation: the fraction of the training
         samples of each class held out for choosing (0..1); test: likewise for testing, of all samples; both are used
         only where the source has no such split. classes: keep only these, renumbered in this order.
+        options: how it is read, and its task.
         Raises DataError for everything that is missing, broken or too small to be split.
         """
         found = open_source(source, options)
+        if classes is not None and found.task != "classification":
+            raise DataError(f"data.classes is for classification, but data.task is {found.task}.")
         if classes is not None:
             found = keep_classes(found, classes)
         if unlabelled is not None:
-            found = _add_unlabelled(found, *open_unlabelled(unlabelled, found.reading or options, found.train))
+            reading = replace(found.reading or options, task=found.task)
+            found = _add_unlabelled(found, *open_unlabelled(unlabelled, reading, found.train))
         if target is None:
             return cls._split(found, validation, test, split_seed)
+        if found.task != "classification":
+            raise DataError(f"data.target is for classification, but data.task is {found.task}.")
         extra, tested, notes = open_target(
             target, found.reading or options, found.classes, test=test, split_seed=split_seed
         )
@@ -102,14 +116,16 @@ class Data:
         validation: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
+        task: TaskName = "classification",
     ) -> Data:
         """Take NumPy arrays, tensors or lists: train and test are (inputs [N, ...], labels [N]).
 
-        uint8 inputs with three or four dimensions are pictures, others become float32. Labels are whole
-        numbers, -1 for none. classes: their names, else "0", "1", ... `test_fraction` holds out test samples
-        where test is None; the other arguments and the errors are those of `open`.
+        uint8 inputs with three or four dimensions are pictures, others become float32. Labels are whole numbers, -1 for
+        none; for the task "regression" numbers [N] or [N, C], a row of NaN for none; for "multi_label" 0 or 1 [N, C], a
+        row of -1 for none. classes: names of the classes or of the C columns, else "0", "1", ... `test_fraction` holds
+        out test samples where test is None; the other arguments and the errors are those of `open`.
         """
-        found = arrays.from_arrays(train, test, unlabelled, classes)
+        found = arrays.from_arrays(train, test, unlabelled, classes, task=task)
         return cls._split(found, validation, test_fraction, split_seed)
 
     @classmethod
@@ -135,10 +151,10 @@ class Data:
         _check_counts(found, least=1 + (tested is None) + (found.validation is None))
         if tested is None:
             _check_fraction("test", test)
-            rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=test, seed=seed)
+            rest, held = split(strata_of(labelled.labels.numpy()), labelled.ids, fraction=test, seed=seed)
             labelled, tested = take(found.train, rest), take(found.train, held)
         if found.validation is None:
-            rest, held = split(labelled.labels.numpy(), labelled.ids, fraction=validation, seed=seed)
+            rest, held = split(strata_of(labelled.labels.numpy()), labelled.ids, fraction=validation, seed=seed)
         else:
             rest, held = np.split(np.arange(len(labelled) + len(found.validation)), [len(labelled)])
             labelled = concatenate([labelled, found.validation])
@@ -158,11 +174,15 @@ class Data:
             reading=found.reading,
             validation_fraction=validation,
             preprocessing=preprocessing,
+            task=found.task,
+            scaling=fit_scaling(pool.labels[torch.from_numpy(train)], found.classes)
+            if found.task == "regression"
+            else None,
         )
 
     def __repr__(self) -> str:
         return (
-            f"Data({self.source}: {self.kind} {list(self.shape)}, {len(self.classes)} classes, "
+            f"Data({self.source}: {self.kind} {list(self.shape)}, {len(self.classes)} {COUNTED[self.task]}, "
             f"{len(self.train)} training, {len(self.validation)} validation and {len(self.test)} test samples)"
         )
 
@@ -182,17 +202,21 @@ class Data:
         rows = [self.train.tolist(), self.validation.tolist()]
         parts: list[object] = [self.pool.fingerprint, self.test.fingerprint, list(self.classes), rows]
         parts += [self.preprocessing.as_json()] if self.preprocessing else []
+        parts += [self.task] if self.task != "classification" else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def visible_labels(self, labels_per_class: int | None, seed: int) -> Tensor:
-        """Return the labels of the pool, int64 [len(pool)], with those that are withheld as -1.
+        """Return the labels of the pool that models are trained on, those that are withheld as -1: int64 [len(pool)].
 
+        Of other tasks float32 [len(pool), C], NaN where withheld, and for regression on the scale of training.
         labels_per_class: k labels of each class stay, drawn by the seed, round(validation fraction * k) of
         them (one at least from k = 5 on, none below) from validation rows; None withholds nothing.
-        Raises DataError if a class has fewer than k labels.
+        Raises DataError if a class has fewer than k labels, and for k where there are no classes.
         """
         if labels_per_class is None:
-            return self.pool.labels.clone()
+            return self.pool.labels.clone() if self.scaling is None else self.scaling.standardised(self.pool.labels)
+        if self.task != "classification":
+            raise DataError(f"data.labels_per_class is for classification, but data.task is {self.task}.")
         if labels_per_class < 1:
             raise DataError(f"data.labels_per_class must be 1 or more, but it is {labels_per_class}.")
         order = torch.from_numpy(by_hash(self.pool.ids, seed))
@@ -250,6 +274,8 @@ def prepared(samples: Samples, learned: Preprocessing) -> Samples:
 def _add_unlabelled(found: Source, extra: Samples, notes: tuple[str, ...]) -> Source:
     if found.unlabelled is not None:
         extra = concatenate([found.unlabelled, extra])
+    if extra.labels.ndim != found.train.labels.ndim:
+        extra = replace(extra, labels=withheld(found.train.labels, len(extra)))
     return replace(found, unlabelled=extra, notes=found.notes + notes)
 
 
@@ -262,6 +288,10 @@ def _check_fraction(name: str, fraction: float) -> None:
 
 
 def _check_counts(found: Source, least: int) -> None:
+    """Refuse data with too little of something to train on and hold out; least: samples that each part of it needs."""
+    if found.task != "classification":
+        _check_columns(found, least)
+        return
     if len(found.classes) < 2:
         raise DataError(f"{found.name}: two classes are needed at least, but there is only {list(found.classes)}.")
     labels = found.train.labels
@@ -275,11 +305,32 @@ def _check_counts(found: Source, least: int) -> None:
         )
 
 
+def _check_columns(found: Source, least: int) -> None:
+    labels = found.train.labels[known(found.train.labels)]
+    if len(labels) < 2 * least:
+        raise DataError(
+            f"{found.name}: {2 * least} labelled training samples are needed at least, so that some can be trained on "
+            f"and some held out, but there {'is' if len(labels) == 1 else 'are'} {len(labels)}."
+        )
+    if found.task != "multi_label":
+        return
+    counts = labels.sum(0).int().tolist()
+    few = [
+        f'"{name}" has {n}' for name, n in zip(found.classes, counts, strict=True) if min(n, len(labels) - n) < least
+    ]
+    if few:
+        raise DataError(
+            f"{found.name}: each label needs {least} labelled training samples with it and {least} without it, "
+            f"but of {len(labels):,} {', '.join(few)}; add samples, or leave the label out."
+        )
+
+
 def _check_test(test: Samples) -> None:
     if len(test) == 0:
         raise DataError("The test split is empty; add samples to it, or leave it away to have one drawn.")
-    if bool((test.labels < 0).any()):
-        row = int((test.labels < 0).nonzero()[0])
+    labelled = known(test.labels)
+    if not bool(labelled.all()):
+        row = int((~labelled).nonzero()[0])
         raise DataError(f'The test sample "{test.ids[row]}" (row {row}) has no label; every test sample needs one.')
 
 

@@ -27,13 +27,14 @@ EXPECTED = "x_train and y_train, x and y, or train_images and train_labels (as M
 def read_npz(path: Path, options: ReadOptions) -> Source:
     """Read x_train, y_train and perhaps x_val, y_val, x_test, y_test; or x, y; or MedMNIST's names.
 
-    Inputs and labels are those of `from_arrays`; labels may be [N, 1]. Classes are "0", "1", ... Nothing is unpickled.
+    Inputs and labels are those of `from_arrays`; class numbers may be [N, 1]. Classes are "0", "1", ... Nothing is
+    unpickled.
     Raises DataError, with the arrays found, for other names, and for arrays that do not fit.
     """
     arrays = _load(path)
-    train, test, validation = _pairs(path, arrays)
+    train, test, validation = _pairs(path, arrays, one_number=options.task == "classification")
     try:
-        found = from_arrays(train, test, validation=validation)
+        found = from_arrays(train, test, validation=validation, task=options.task)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     _refuse_other_size(path, options, found)
@@ -61,8 +62,8 @@ def _load(path: Path) -> Arrays:
         raise DataError(f"{path}: cannot be read as an .npz file: {error}.") from None
 
 
-def _pairs(path: Path, arrays: Arrays) -> tuple[Labelled, Labelled | None, Labelled | None]:
-    """Return training, test and validation samples; the last two may be missing."""
+def _pairs(path: Path, arrays: Arrays, one_number: bool) -> tuple[Labelled, Labelled | None, Labelled | None]:
+    """Return training, test and validation samples; the last two may be missing. one_number: is each label."""
     layout = next((names for names in LAYOUTS if names[0] in arrays and names[1] in arrays), None)
     if layout is None:
         told = ", ".join(f"{name} {list(values.shape)}" for name, values in arrays.items())
@@ -72,7 +73,9 @@ def _pairs(path: Path, arrays: Arrays) -> tuple[Labelled, Labelled | None, Label
         if (inputs in arrays) != (labels in arrays):
             there, absent = (inputs, labels) if inputs in arrays else (labels, inputs)
             raise DataError(f"{path}: {there} needs {absent} beside it.")
-        pairs.append((arrays[inputs], _flat(path, labels, arrays[labels])) if inputs in arrays else None)
+        given = arrays.get(labels)
+        flat = _flat(path, labels, given) if given is not None and one_number else given
+        pairs.append(None if flat is None else (arrays[inputs], flat))
     train, test, validation = pairs
     assert train is not None  # the layout has both of its arrays
     return train, test, validation
@@ -84,8 +87,8 @@ def _flat(path: Path, name: str, labels: NDArray[Any]) -> NDArray[Any]:
         return labels[:, 0]
     if labels.ndim == 2:
         raise DataError(
-            f"{path}: {name} has {labels.shape[1]} columns; one class number for each sample is expected (several "
-            f"labels at once are not there yet)."
+            f"{path}: {name} has {labels.shape[1]} columns; one class number for each sample is expected. For several "
+            f"labels or values at once set data.task: multi_label or regression."
         )
     return labels
 

@@ -45,9 +45,9 @@ class Categories:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What was learned from the training rows. label: the name of the class column."""
+    """What was learned from the training rows. label: the name of the class column, or of each label column."""
 
-    label: str
+    label: str | tuple[str, ...]
     numbers: tuple[Numbers, ...]
     categories: tuple[Categories, ...]
 
@@ -76,7 +76,7 @@ class Preprocessing:
     def from_json(cls, saved: Mapping[str, Any]) -> Preprocessing:
         """Return what `as_json` described."""
         return cls(
-            label=saved["label"],
+            label=tuple(saved["label"]) if isinstance(saved["label"], list) else saved["label"],
             numbers=tuple(Numbers(**one) for one in saved["numbers"]),
             categories=tuple(Categories(one["name"], tuple(one["texts"])) for one in saved["categories"]),
         )
@@ -90,7 +90,7 @@ class Preprocessing:
         return next(iter([*apart, *moved]), None)
 
 
-def fit(table: Table, label: str) -> tuple[Preprocessing, tuple[str, ...]]:
+def fit(table: Table, label: str | tuple[str, ...]) -> tuple[Preprocessing, tuple[str, ...]]:
     """Learn from the rows of a table, which should be the training rows; give it with the notes.
 
     Left out with a note: a column with one value in all rows, and one of texts that all differ. Raises DataError where

@@ -21,19 +21,19 @@ from limbeck.data.mixup import blend
 from limbeck.data.table import Table
 from limbeck.data.views import Views
 from limbeck.errors import DataError
-from limbeck.types import Batch
+from limbeck.types import Batch, known
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """N samples with labels and ids.
 
-    inputs: uint8 [N, C, H, W] pictures, or float32 [N, ...] anything else; labels: int64 [N], -1 where
-    there is none; ids: N different texts; raw: the rows that the inputs are made from, for a table; mapped: what
-    stands for the content of inputs that are a memory-mapped file, such as its size and time of change, None for those
-    in memory; domain: int64 [N], 0 for samples of the source and 1 for those of the target, None where there is one
-    domain alone. Mapped inputs stay where they are; only batches move to a device. Raises DataError where these do not
-    fit together.
+    inputs: uint8 [N, C, H, W] pictures, or float32 [N, ...] anything else; labels: int64 [N], -1 where there is none,
+    or float32 [N, C], NaN there; ids: N different texts; raw: the rows that the inputs are made from, for a table;
+    mapped: what stands for the content of inputs that are a memory-mapped file, such as its size and time of change,
+    None for those in memory; domain: int64 [N], 0 for samples of the source and 1 for those of the target, None where
+    there is one domain alone. Mapped inputs stay where they are; only batches move to a device. Raises DataError where
+    these do not fit together.
     """
 
     inputs: Tensor
@@ -45,7 +45,7 @@ class Samples:
 
     def __post_init__(self) -> None:
         count = len(self.ids)
-        if self.inputs.ndim < 2 or len(self.inputs) != count or self.labels.shape != (count,):
+        if self.inputs.ndim < 2 or len(self.inputs) != count or self.labels.ndim > 2 or len(self.labels) != count:
             raise DataError(
                 f"Inputs [N, ...], labels [N] and N ids were expected, but inputs are "
                 f"{list(self.inputs.shape)}, labels {list(self.labels.shape)} and there are {count} ids."
@@ -113,7 +113,9 @@ class Samples:
         chosen = self.labels if labels is None else labels.to(rows.device)
         inputs = self._view(rows, view, views)
         domain = None if self.domain is None else self.domain.index_select(0, rows)
-        mixed = views and views.mix(rows, self.keys.index_select(0, rows), view, self.labels.index_select(0, rows) >= 0)
+        mixed = views and views.mix(
+            rows, self.keys.index_select(0, rows), view, known(self.labels.index_select(0, rows))
+        )
         if not mixed:
             return Batch(inputs, chosen.index_select(0, rows), index=rows, view=view, domain=domain)
         inputs = blend(inputs, self._view(mixed.partner, view, views), mixed.share)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from limbeck.data.contents import ReadOptions, Source
 from limbeck.data.csv_table import read_csv
+from limbeck.data.diabetes import read_diabetes
 from limbeck.data.digits import read_digits
 from limbeck.data.folder import read_folder
 from limbeck.data.glyphs import read_glyphs
@@ -18,7 +19,8 @@ from limbeck.errors import DataError, did_you_mean
 
 __all__ = ["ReadOptions", "Source", "open_source"]
 
-KINDS = ("digits", "glyphs", "idx", "folder", "parquet", "csv", "npz", "npy")
+KINDS = ("digits", "glyphs", "diabetes", "idx", "folder", "parquet", "csv", "npz", "npy")
+OTHER_TASKS = ("csv", "npz", "diabetes")  # than classification
 READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "idx": read_idx,
     "folder": read_folder,
@@ -27,11 +29,14 @@ READERS: Mapping[str, Callable[[Path, ReadOptions], Source]] = {
     "npz": read_npz,
     "npy": read_npy,
 }
-EXPECTED = '"digits", "glyphs", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER"'
+EXPECTED = (
+    '"digits", "glyphs", "diabetes", "idx:FOLDER", "folder:FOLDER", "parquet:PATH", "csv:PATH", "npz:FILE" or '
+    '"npy:FOLDER"'
+)
 
 
 def open_source(text: str, options: ReadOptions) -> Source:
-    """Read "digits", "glyphs", "idx:DIR", "folder:DIR", "parquet:PATH", "csv:PATH", "npz:FILE" or "npy:FOLDER".
+    """Read "digits", "glyphs", "diabetes", or "idx:", "folder:", "parquet:", "csv:", "npz:", "npy:" and a place.
 
     Raises DataError for another kind of source, for options that do not go with it, and for everything that is missing
     or broken in it.
@@ -41,6 +46,8 @@ def open_source(text: str, options: ReadOptions) -> Source:
         return read_digits(options)
     if text == "glyphs":
         return read_glyphs(options)
+    if text == "diabetes":
+        return read_diabetes(options)
     kind, colon, place = text.partition(":")
     path = Path(place).expanduser()
     if not colon or not place or kind not in READERS:
@@ -56,6 +63,10 @@ def _refuse_unfit(text: str, options: ReadOptions) -> None:
         raise DataError(f'data.{given[0]} is for tables, csv:PATH, but data.source is "{text}".')
     if options.size is not None and text.startswith("csv:"):
         raise DataError("data.size is for pictures, but data.source is a table.")
+    if options.task != "classification" and text.partition(":")[0] not in OTHER_TASKS:
+        raise DataError(
+            f'data.task: {options.task} reads labels from csv:PATH, npz:FILE or diabetes, but data.source is "{text}".'
+        )
 
 
 def _unknown(text: str, kind: str) -> str:

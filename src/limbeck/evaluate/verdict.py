@@ -38,7 +38,7 @@ class SoftGain(TypedDict):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer, with what it rests on. Gains are fractions, larger is better.
+    """The answer, with what it rests on. Gains and margin are fractions, or in the metric's own unit; larger is better.
 
     against: the control that counts. values: the gain of each seed. gap_closed: (student - control) /
     (teacher - control), None where the teacher is not clearly better than the control. p_value: two-sided,
@@ -69,23 +69,26 @@ def judge(
     teacher: Floats | None,
     teacher_labels: Floats | None = None,
     margin: float = 0.005,
+    relative: bool = False,
     metric: str = "accuracy",
     notes: Sequence[str] = (),
     subject: str = "Distillation",
 ) -> Verdict:
     """Compare the student with the control that was best on validation, and say what that means.
 
-    student: [S, N], 1 where right and 0 where wrong. controls: teacher-free ones only, by name, [S, N] each.
-    validation: mean validation accuracy of each control; of equals the first in `controls` counts. teacher:
-    [N] or [S, N]. teacher_labels: [S, N] of the control taught by the teacher's hard labels. margin: the
-    gain, in 0..1, below which a difference does not matter. metric: "accuracy", or the name of another
-    per-sample figure, larger is better. subject: what is judged, in words. Raises ValueError for arrays that do not
-    match, no control, or fewer than two samples.
+    student: [S, N], 1 where right and 0 where wrong, or another figure. controls: teacher-free ones only, by name, [S,
+    N] each. validation: mean validation accuracy of each control; of equals the first in `controls` counts. teacher:
+    [N] or [S, N]. teacher_labels: [S, N] of the control taught by the teacher's hard labels. margin: the gain, in 0..1,
+    below which a difference does not matter; relative: whether it is a share of the control's own figure. metric:
+    "accuracy", or the name of another per-sample figure, larger is better: an error is given with its sign turned.
+    subject: what is judged, in words. Raises ValueError for arrays that do not match, no control, or fewer than two
+    samples.
     """
     student = checked("the student", student, metric)
     check_request(student, controls, validation, margin)
     others = {name: matching(name, values, student, metric) for name, values in controls.items()}
     against = max(others, key=lambda name: validation[name])
+    margin = margin * abs(float(others[against].mean())) if relative else margin
     found = _compare(student, others[against], margin)
     share = None if teacher is None else _gap_closed(student, others[against], rows(teacher, student, metric))
     more = wanted(found.gain, margin, found.spread) if found.outcome == "unclear" else Wanted(None, None)

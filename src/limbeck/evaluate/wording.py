@@ -1,10 +1,13 @@
-"""A verdict in plain English. Gains of accuracy are told in percentage points."""
+"""A verdict in plain English. Gains of accuracy and of other rates are told in percentage points."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Outcome = Literal["helped", "hurt", "equal", "unclear"]
+
+RATES = ("accuracy", "map")
+NAMES = {"map": "mean average precision", "mse": "mean squared error", "nmse": "standardised mean squared error"}
 
 
 def opening(outcome: Outcome, margin: float, metric: str, subject: str = "Distillation") -> str:
@@ -30,8 +33,8 @@ def difference(gain: float, metric: str) -> str:
     size = _size(abs(gain), metric)
     if metric != "accuracy":
         if gain == 0.0:
-            return f"is as good in {metric} as"
-        return f"is {'better' if gain > 0.0 else 'worse'} by {size} in {metric} than"
+            return f"is as good in {_named(metric)} as"
+        return f"is {'better' if gain > 0.0 else 'worse'} by {size} in {_named(metric)} than"
     if gain == 0.0:
         return "is right exactly as often as"
     return f"is right {size} {'more' if gain > 0.0 else 'less'} often than"
@@ -71,9 +74,13 @@ def advice(seeds: int, more_seeds: int | None, more_samples: int | None) -> str:
     return f"The test set is too small for more seeds to tell: at this gain {samples} would."
 
 
+def _named(metric: str) -> str:
+    return NAMES.get(metric, metric)
+
+
 def _size(value: float, metric: str) -> str:
-    if metric != "accuracy":
-        return f"{value:.3g}"
+    if metric not in RATES:
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
     digits = 1
     while 0.0 < value < 0.5 * 0.01 * 0.1**digits and digits < 4:
         digits += 1

@@ -17,12 +17,13 @@ import onnx
 from torch import Tensor
 
 from limbeck.errors import ExportError, FolderError, ModelError
+from limbeck.export.ending import SOFTMAX, Ending
 from limbeck.export.front import Front, attach_front
 from limbeck.export.graph import export_graph
 from limbeck.export.manifest import BENCH, GRAPH, INT8, MANIFEST, SCHEMA, SCRIPT, read_manifest, sha256
 from limbeck.export.parity import Parity, check_parity, file_parity
 from limbeck.export.remedies import Int8Request, quantise_within
-from limbeck.export.trace import INPUT, OUTPUTS, Kind, Trace
+from limbeck.export.trace import INPUT, Kind, Trace
 from limbeck.files import reporting_disk_errors
 from limbeck.models.adapt import Adapted
 
@@ -46,6 +47,7 @@ def write_bundle(
     trace: Trace | None = None,
     front: Front | None = None,
     int8: Int8Request | None = None,
+    ending: Ending = SOFTMAX,
 ) -> dict[str, Any]:
     """Export a model into a folder and return its manifest.
 
@@ -55,7 +57,7 @@ def write_bundle(
     the parity check, uint8 pixels or float32 features. extra: more entries of the manifest, such as the
     seed. trace: of an equal architecture, see `export_graph`. front: the preprocessing of a table, with the raw rows
     of the samples; every file then takes such rows. int8: what an int8 file beside the float file is made and judged
-    by; one that loses too much is left out, and the manifest says why.
+    by; one that loses too much is left out, and the manifest says why. ending: what comes after the logits.
     An earlier export folder stays until the new one is complete. Raises ExportError if the file does not
     equal the model, FolderError if the folder holds something else, DiskError if it cannot be written.
     """
@@ -67,10 +69,10 @@ def write_bundle(
     with reporting_disk_errors(folder):
         try:
             building.mkdir(parents=True)
-            parity = _write_graph(building / GRAPH, model, samples, shape, kind, temperature, trace)
+            parity = _write_graph(building / GRAPH, model, samples, shape, kind, temperature, trace, ending)
             quantised = _write_int8(building, int8, samples) if int8 is not None else None
             if front is not None:  # last, when nothing more is done to the graphs themselves
-                parity = _attach(building, front, model, samples)
+                parity = _attach(building, front, model, samples, ending)
             for script, template in TEMPLATES.items():
                 shutil.copyfile(template, building / script)
             manifest = {
@@ -78,7 +80,7 @@ def write_bundle(
                 "name": name,
                 "input": _input(shape, kind, reading) | (TABLE_INPUT if front else {}),
                 "table": front.describe() if front else None,
-                "outputs": OUTPUTS,
+                "outputs": ending.outputs,
                 "classes": list(classes),
                 "seed": None,
                 "temperature": temperature,
@@ -104,24 +106,25 @@ def _write_graph(
     kind: Kind,
     temperature: float,
     trace: Trace | None,
+    ending: Ending,
 ) -> Parity:
     """Write the graph and compare it with the model; a trace that proves to be another's is dropped."""
-    export_graph(model, path, shape=shape, kind=kind, temperature=temperature, trace=trace)
+    export_graph(model, path, shape=shape, kind=kind, temperature=temperature, trace=trace, ending=ending)
     try:
-        return check_parity(model, path, samples)
+        return check_parity(model, path, samples, ending=ending)
     except ExportError:
         if trace is None:
             raise
-    export_graph(model, path, shape=shape, kind=kind, temperature=temperature)
-    return check_parity(model, path, samples)
+    export_graph(model, path, shape=shape, kind=kind, temperature=temperature, ending=ending)
+    return check_parity(model, path, samples, ending=ending)
 
 
-def _attach(building: Path, front: Front, model: Adapted, samples: Tensor) -> Parity:
+def _attach(building: Path, front: Front, model: Adapted, samples: Tensor, ending: Ending) -> Parity:
     """Put a table's preprocessing in front of the files, and compare the float file with the model once more."""
     for name in (GRAPH, INT8):
         if (building / name).is_file():
             attach_front(building / name, front.preprocessing)
-    return check_parity(model, building / GRAPH, samples, raw=front.rows)
+    return check_parity(model, building / GRAPH, samples, raw=front.rows, ending=ending)
 
 
 def _write_int8(building: Path, request: Int8Request, samples: Tensor) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from limbeck.data.table import Table
 from limbeck.errors import ExportError
+from limbeck.export.ending import SOFTMAX, Ending
 from limbeck.export.run_onnx import Session
 from limbeck.models.adapt import Adapted
 
@@ -32,18 +33,25 @@ class Parity(TypedDict):
 
 
 def check_parity(
-    model: Adapted, path: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7), raw: Table | None = None
+    model: Adapted,
+    path: Path,
+    samples: Tensor,
+    *,
+    batches: Sequence[int] = (1, 2, 7),
+    raw: Table | None = None,
+    ending: Ending = SOFTMAX,
 ) -> Parity:
     """Compare a file with its model on the same raw inputs, in batches of each of the given sizes.
 
     samples: uint8 [N, channels, H, W] pixels or float32 [N, ...] features, N at least 1; a few dozen do. raw: the rows
-    that they are made from, for a file that takes rows of a table.
+    that they are made from, for a file that takes rows of a table. ending: of the file; values are compared in the
+    user's units, in place of logits.
     Raises ExportError if the largest difference of two logits is above 1e-3 * max(1, largest |logit|).
     """
     rows = _at_least(len(samples), max(batches))
     samples = samples.detach().cpu()[torch.from_numpy(rows)]
     fed = samples.numpy() if raw is None else raw.take(rows).feed()
-    expected = torch_logits(model, samples)
+    expected = ending.first(torch_logits(model, samples))
     session = Session(path, threads=1)
     limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     worst, agreement = 0.0, 1.0

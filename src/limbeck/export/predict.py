@@ -1,6 +1,6 @@
-"""Classify files with an export folder: ONNX Runtime, NumPy and Pillow, never torch.
+"""Answers of an export folder about files: ONNX Runtime, NumPy and Pillow, never torch.
 
-Shapes: N samples, C classes.
+Shapes: N samples, C classes, or values or labels of each.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from limbeck.export.manifest import check_file, find_bundle, graph_name, read_ma
 from limbeck.export.run_onnx import Session
 
 PICTURES_AT_ONCE = 64
+DECISION = 0.5  # a label with a higher probability is said to be there
 
 
 def predict(bundle: Path, files: Sequence[Path], *, top: int = 1, int8: bool = False) -> Iterator[dict[str, Any]]:
@@ -29,7 +30,9 @@ def predict(bundle: Path, files: Sequence[Path], *, top: int = 1, int8: bool = F
     header that names its columns; for a model of arrays, .npy [N, ...] or .csv (one sample a row, numbers only, no
     header). top: how many classes to name, 1 or more. int8: ask the int8 file in place of the float file.
     Yields {"file", "class", "probability"}, with "row" (counted from 0) for tables and arrays and "top", a list of
-    {"class", "probability"}, where top > 1; {"file", "error"} for a file that cannot be read. Raises
+    {"class", "probability"}, where top > 1; {"file", "error"} for a file that cannot be read. A model of values gives
+    {"values"} by name in place of a class, one of several labels {"labels", "probabilities"}: the names of those above
+    0.5, and the probability of each. Raises
     FolderError, before the first answer, if the folder is missing, foreign or changed since the export, or has no int8
     file where that is asked for.
     """
@@ -58,7 +61,7 @@ def _predict_pictures(
                 if isinstance(one, DataError):
                     yield {"file": str(file), "error": str(one)}
                 else:
-                    yield {"file": str(file), **_best(next(chances), manifest["classes"], top)}
+                    yield {"file": str(file), **answer_of(next(chances), manifest, top)}
 
 
 def _picture(file: Path, entry: dict[str, Any]) -> NDArray[np.uint8] | DataError:
@@ -94,7 +97,7 @@ def _predict_tables(
             continue
         chances = session.logits_and_probabilities(rows.feed())[1]
         for row, one in enumerate(chances):
-            yield {"file": str(file), "row": row, **_best(one, manifest["classes"], top)}
+            yield {"file": str(file), "row": row, **answer_of(one, manifest, top)}
 
 
 def _predict_arrays(
@@ -108,7 +111,7 @@ def _predict_arrays(
             continue
         chances = session.logits_and_probabilities(samples)[1]
         for row, one in enumerate(chances):
-            yield {"file": str(file), "row": row, **_best(one, manifest["classes"], top)}
+            yield {"file": str(file), "row": row, **answer_of(one, manifest, top)}
 
 
 def read_samples(file: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -150,6 +153,17 @@ def _load(file: Path) -> NDArray[Any]:
     if values.dtype.kind not in "biuf":
         raise DataError(f"{file}: expected numbers, found values of type {values.dtype}.")
     return values
+
+
+def answer_of(said: NDArray[np.float32], manifest: dict[str, Any], top: int) -> dict[str, Any]:
+    """Return what a model's last output [C] for one sample says, by the task in its manifest."""
+    classes, task = manifest["classes"], manifest.get("task")
+    if task is None or task == "classification":
+        return _best(said, classes, top)
+    named = {name: float(one) for name, one in zip(classes, said, strict=True)}
+    if task == "regression":
+        return {"values": named}
+    return {"labels": [name for name, chance in named.items() if chance > DECISION], "probabilities": named}
 
 
 def _best(chances: NDArray[np.float32], classes: Sequence[str], top: int) -> dict[str, Any]:

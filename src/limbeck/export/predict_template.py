@@ -1,4 +1,4 @@
-"""Classify files with student.onnx: python predict.py [--int8] FILE... (needs onnxruntime, numpy and pillow only)."""
+"""Ask student.onnx about files: python predict.py [--int8] FILE... (needs onnxruntime, numpy and pillow only)."""
 
 import csv
 import io
@@ -15,8 +15,8 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 USAGE = (
-    "Usage: python predict.py [--int8] FILE...   Prints a JSON line for each sample: file, class and probability, or "
-    "error. --int8 asks student.int8.onnx, where there is one."
+    "Usage: python predict.py [--int8] FILE...   Prints a JSON line for each sample: file, and class and probability, "
+    "values, or labels and probabilities, or error. --int8 asks student.int8.onnx, where there is one."
 )
 BROKEN = (  # what Pillow and numpy raise for a file that they cannot read
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
@@ -119,17 +119,25 @@ def samples(file: str, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def answers(session: Any, manifest: dict[str, Any], file: str) -> list[dict[str, Any]]:
-    """Return {"file", "class", "probability"} for each sample of a file, or {"file", "error"} once."""
-    classes = manifest["classes"]
+    """Return {"file", "class", "probability"} or the like for each sample of a file, or {"file", "error"} once."""
     try:
         inputs = samples(file, manifest)
     except BROKEN as error:
         reason = f"{file} is a folder; name the files in it" if Path(file).is_dir() else str(error)
         return [{"file": file, "error": reason}]
-    chances = session.run(["probabilities"], inputs)[0]
-    rows = [{} if manifest["input"]["size"] else {"row": row} for row in range(len(chances))]
-    said = [{"class": classes[int(one.argmax())], "probability": float(one.max())} for one in chances]
-    return [{"file": file, **row, **answer} for row, answer in zip(rows, said, strict=True)]
+    found = session.run(manifest["outputs"][-1:], inputs)[0]
+    rows = [{} if manifest["input"]["size"] else {"row": row} for row in range(len(found))]
+    return [{"file": file, **row, **answer(one, manifest)} for row, one in zip(rows, found, strict=True)]
+
+
+def answer(said: Any, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return what the model's answer for one sample means."""
+    named = dict(zip(manifest["classes"], map(float, said), strict=True))
+    if manifest["outputs"] == ["values"]:
+        return {"values": named}
+    if manifest.get("task") == "multi_label":
+        return {"labels": [name for name, chance in named.items() if chance > 0.5], "probabilities": named}
+    return {"class": manifest["classes"][int(said.argmax())], "probability": float(said.max())}
 
 
 def main(folder: Path, files: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Run an exported file with ONNX Runtime; torch is not needed.
 
-Shapes: N samples, C classes.
+Shapes: N samples, C classes, or values or labels of each.
 """
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ class Session:
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             raise ExportError(f"{path} cannot be loaded by ONNX Runtime: {_first_line(error)}") from error
         self.input: str = self._session.get_inputs()[0].name
+        given = {one.name for one in self._session.get_outputs()}
+        self._wanted = ["values"] * 2 if "values" in given else ["logits", "probabilities"]
 
     def logits_and_probabilities(
         self, inputs: Feed, batch_size: int = 256
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return logits [N, C] and probabilities [N, C], rows summing to 1.
+        """Return logits [N, C] and probabilities [N, C]; of a file that gives values, those twice.
 
         inputs: uint8 [N, channels, H, W] for a file that takes pixels, float32 [N, ...] for one that takes
         features; by name for one that takes rows of a table. Raises ExportError if the graph refuses them.
@@ -72,7 +74,7 @@ class Session:
 
     def _run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         try:
-            answers: list[NDArray[np.float32]] = self._session.run(["logits", "probabilities"], dict(inputs))
+            answers: list[NDArray[np.float32]] = self._session.run(self._wanted, dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             told = " and ".join(f"{one.dtype} inputs of shape {list(one.shape)}" for one in inputs.values())
             raise ExportError(f"{self.path} does not answer {told}: {_first_line(error)}") from error

@@ -1,7 +1,7 @@
 """The graph of an architecture, traced once and good for every model of it.
 
-Shapes: B samples (dynamic, called "batch"), C classes. Tracing a model costs most of a second, filling a
-trace with the weights of another model a twentieth of it; a run that exports many seeds traces once.
+Shapes: B samples (dynamic, called "batch"), C classes, or values or labels of each. Tracing a model costs most of a
+second, filling a trace with the weights of another model a twentieth of it; a run that exports many seeds traces once.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ExportError
+from limbeck.export.ending import SOFTMAX, Ending
 from limbeck.models.adapt import Adapted
 
 Kind = Literal["image", "vector"]
 
 INPUT = {"image": "pixels", "vector": "features"}
-OUTPUTS = ["logits", "probabilities"]
 LARGEST = 2**31 - 2**20  # bytes of one ONNX file, a little room left for the graph itself
 NOISY = ("torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 
@@ -38,13 +38,14 @@ class Trace:
     architecture: str
     kind: Kind
     shape: tuple[int, ...]
+    ending: Ending = SOFTMAX
 
     def fits(self, model: Adapted) -> bool:
         """Say whether a model has this architecture: same modules, parameters, shapes and types."""
         return architecture(model) == self.architecture
 
 
-def trace_graph(model: Adapted, *, shape: tuple[int, ...], kind: Kind) -> Trace:
+def trace_graph(model: Adapted, *, shape: tuple[int, ...], kind: Kind, ending: Ending = SOFTMAX) -> Trace:
     """Trace a model in eval mode on the CPU; see `export_graph` for the arguments and errors."""
     size = sum(value.nbytes for value in state_of(model).values())
     if size > LARGEST:
@@ -53,17 +54,17 @@ def trace_graph(model: Adapted, *, shape: tuple[int, ...], kind: Kind) -> Trace:
         name = INPUT[kind]
         dtype = torch.uint8 if kind == "image" else torch.float32
         program = torch.onnx.export(
-            Deployed(copy.deepcopy(model).cpu(), kind, 1.0).eval(),
+            Deployed(copy.deepcopy(model).cpu(), kind, 1.0, ending).eval(),
             (torch.zeros(2, *shape, dtype=dtype),),
             dynamo=True,
             dynamic_shapes={"inputs": {0: torch.export.Dim("batch")}},
             input_names=[name],
-            output_names=OUTPUTS,
+            output_names=ending.outputs,
             verbose=False,
             optimize=False,
         )
         proto = _checked(program, model)
-    return Trace(proto, architecture(model), kind, shape)
+    return Trace(proto, architecture(model), kind, shape, ending)
 
 
 def architecture(model: nn.Module) -> str:
@@ -77,21 +78,31 @@ def architecture(model: nn.Module) -> str:
 
 
 class Deployed(nn.Module):
-    """Raw inputs in, logits and probabilities out; every number that a seed decides is a tensor in it."""
+    """Raw inputs in, what the ending says out; every number that a seed decides is a tensor in it."""
 
     temperature: Tensor
+    mean: Tensor
+    scale: Tensor
 
-    def __init__(self, model: Adapted, kind: Kind, temperature: float) -> None:
+    def __init__(self, model: Adapted, kind: Kind, temperature: float, ending: Ending = SOFTMAX) -> None:
         super().__init__()
         self.model = model
         self.kind = kind
+        self.head = ending.head
         self.register_buffer("temperature", torch.tensor(temperature))
+        if ending.head == "values":
+            self.register_buffer("mean", torch.tensor(ending.mean))
+            self.register_buffer("scale", torch.tensor(ending.scale))
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits and probabilities [B, C] for pixels [B, channels, H, W] or features [B, ...]."""
+    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return logits and probabilities, or values, [B, C] for pixels [B, channels, H, W] or features [B, ...]."""
         if self.kind == "image":
             inputs = inputs.to(torch.float32) / 255
-        logits = self.model(inputs).logits
+        logits: Tensor = self.model(inputs).logits
+        if self.head == "values":
+            return logits * self.scale + self.mean
+        if self.head == "sigmoid":
+            return logits, torch.sigmoid(logits / self.temperature)
         return logits, torch.softmax(logits / self.temperature, dim=1)
 
 

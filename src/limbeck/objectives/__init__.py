@@ -4,7 +4,9 @@ The names in `__all__` are the terms that a recipe may name, in snake case.
 """
 
 from limbeck.objectives.attention_transfer import AttentionTransfer
+from limbeck.objectives.binary_cross_entropy import BinaryCrossEntropy
 from limbeck.objectives.binary_soft_labels import BinarySoftLabels
+from limbeck.objectives.bounded_regression import BoundedRegression
 from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.correlation_alignment import CorrelationAlignment
 from limbeck.objectives.cross_entropy import CrossEntropy
@@ -26,13 +28,17 @@ from limbeck.objectives.relational_logits import RelationalLogits
 from limbeck.objectives.review import Review
 from limbeck.objectives.similarity_preserving import SimilarityPreserving
 from limbeck.objectives.soft_labels import SoftLabels
+from limbeck.objectives.soft_regression import SoftRegression
+from limbeck.objectives.squared_error import SquaredError
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.objectives.variational import Variational
 from limbeck.objectives.weight_penalty import WeightPenalty
 
 __all__ = [
     "AttentionTransfer",
+    "BinaryCrossEntropy",
     "BinarySoftLabels",
+    "BoundedRegression",
     "Contrastive",
     "CorrelationAlignment",
     "CrossEntropy",
@@ -54,6 +60,8 @@ __all__ = [
     "Review",
     "SimilarityPreserving",
     "SoftLabels",
+    "SoftRegression",
+    "SquaredError",
     "TeacherLabels",
     "Variational",
     "WeightPenalty",

@@ -15,7 +15,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.types import Batch, Knowledge, Outputs
+from limbeck.types import Batch, Knowledge, Outputs, TaskName
+
+CLASSIFICATION: frozenset[TaskName] = frozenset({"classification"})
+REGRESSION: frozenset[TaskName] = frozenset({"regression"})
+MULTI_LABEL: frozenset[TaskName] = frozenset({"multi_label"})
+EVERY_TASK = CLASSIFICATION | REGRESSION | MULTI_LABEL
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,16 @@ class Term(nn.Module, ABC):
     needs: what it asks of the teacher, a subset of {"logits", "probs", "labels", "features"}; empty for a term that
     does without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch may be
     taken in parts, each counting by the rows that the loss is a mean over; not where samples are related to each other.
-    topk: whether it works with `Knowledge.topk` in place of all logits. aims: whether it draws the student's
-    distribution to one that it can name, by `aim`, which is all that a tree can learn from.
+    topk: whether it works with `Knowledge.topk` in place of all logits. tasks: those whose labels and answers it is
+    made for. aims: whether it draws the student's distribution to one that it can name, by `aim`, which is all that a
+    tree can learn from.
     """
 
     needs: frozenset[str] = frozenset()
     unlabelled: ClassVar[bool] = True
     additive: ClassVar[bool] = True
     topk: ClassVar[bool] = False
+    tasks: ClassVar[frozenset[TaskName]] = EVERY_TASK
     aims: bool = False
 
     def describe(self) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from limbeck.objectives.base import Term, promote
+from limbeck.objectives.base import CLASSIFICATION, MULTI_LABEL, Term, promote
 from limbeck.objectives.per_sample import PerSample, mean, needs_of, sample_weights
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -38,6 +38,7 @@ class BinarySoftLabels(Term):
     """
 
     needs = frozenset({"logits"})
+    tasks = CLASSIFICATION | MULTI_LABEL
 
     def __init__(
         self, temperature: Annotated[float, Field(gt=0, le=1000)] = 1.0, per_sample: PerSample | None = None

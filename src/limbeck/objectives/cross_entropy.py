@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import one_hot
 
-from limbeck.objectives.base import Term, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, promote
 from limbeck.types import Batch, Knowledge, Outputs
 
 
@@ -49,6 +49,7 @@ class CrossEntropy(Term):
     """
 
     unlabelled = False
+    tasks = CLASSIFICATION
     aims = True
 
     def __init__(self, label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> None:

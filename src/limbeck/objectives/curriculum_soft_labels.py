@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from limbeck.errors import ObjectiveError
-from limbeck.objectives.base import Term, log_softened
+from limbeck.objectives.base import CLASSIFICATION, Term, log_softened
 from limbeck.objectives.soft_labels import soft_labels
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -37,6 +37,7 @@ class CurriculumSoftLabels(Term):
     """
 
     needs = frozenset({"probs"})
+    tasks = CLASSIFICATION
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from limbeck.errors import ObjectiveError
-from limbeck.objectives.base import Context, Term, promote
+from limbeck.objectives.base import CLASSIFICATION, Context, Term, promote
 from limbeck.objectives.feature_term import channels_first, over_space
 from limbeck.objectives.pairing import chosen
 from limbeck.types import Batch, Knowledge, Outputs
@@ -33,6 +33,7 @@ class DomainTerm(Term):
     """
 
     additive = False
+    tasks = CLASSIFICATION
 
     def __init__(self, layers: Layers = "auto") -> None:
         super().__init__()

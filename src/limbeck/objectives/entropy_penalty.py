@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limbeck.objectives.base import Term, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, promote
 from limbeck.types import Batch, Knowledge, Outputs
 
 
@@ -21,6 +21,8 @@ class EntropyPenalty(Term):
     A positive weight sharpens them (entropy minimisation, Grandvalet & Bengio 2004); a negative weight is
     a confidence penalty (Pereyra et al. 2017).
     """
+
+    tasks = CLASSIFICATION
 
     def forward(self, student: Outputs, teacher: Knowledge, batch: Batch) -> Tensor:
         """Return the entropy, a scalar in 0..log C."""

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.objectives.base import Term, log_softened, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, log_softened, promote
 from limbeck.objectives.per_sample import PerSample, needs_of, sample_weights
 from limbeck.objectives.soft_labels import divergence
 from limbeck.types import Batch, Knowledge, Outputs
@@ -46,6 +46,7 @@ class JensenShannon(Term):
     """
 
     needs = frozenset({"probs"})
+    tasks = CLASSIFICATION
 
     def __init__(
         self,

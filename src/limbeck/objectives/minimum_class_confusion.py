@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.objectives.base import Term, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, promote
 from limbeck.objectives.domain_term import is_source
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -39,6 +39,7 @@ class MinimumClassConfusion(Term):
     """
 
     additive = False
+    tasks = CLASSIFICATION
 
     def __init__(self, temperature: Annotated[float, Field(gt=0)] = 2.5) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ from limbeck.objectives.pairing import Pair
 from limbeck.objectives.schedule import Schedule, Weight, peak, told, weight_at
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
-from limbeck.types import Batch, Knowledge, Outputs
+from limbeck.types import Batch, Knowledge, Outputs, TaskName
 
 ALIGNING = (DomainTerm, MinimumClassConfusion)  # what brings two domains together
 
@@ -140,6 +140,12 @@ class Objective(nn.Module):
                     f"Terms that would work: {', '.join(terms_for(provides))}."
                 )
 
+    def check_task(self, task: TaskName) -> None:
+        """Raise ObjectiveError when a term is not made for what the data's labels are."""
+        for number, name in enumerate(self.names):
+            if task not in self._term(number).tasks:
+                raise ObjectiveError(task_sentence(name, self._term(number).tasks, task))
+
     def prepare(self, student: Outputs, teacher: Knowledge, context: Context) -> None:
         """Let every term build what depends on shapes, before the optimizer exists."""
         for number in range(len(self.weights)):
@@ -193,10 +199,16 @@ class Objective(nn.Module):
         return self.balance.describe(self.names, [weight_at(weight, epoch) for weight in self.weights])
 
     def control(
-        self, *, label_smoothing: float = 0.0, teacher_labels: bool = False, source_only: bool = False
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        teacher_labels: bool = False,
+        source_only: bool = False,
+        label: type[Term] = CrossEntropy,
     ) -> Objective:
         """Return the objective of a control: the teacher-free terms, with cross-entropy at weight 1.
 
+        label: the term that stands in the place of cross-entropy where labels are no classes.
         label_smoothing: of that cross-entropy, 0 keeps what the objective says; teacher_labels: put the
         teacher's hard labels at weight 1 in the place of what else the teacher says, and cross-entropy beside
         them in the objective's own proportion, at most 1 and none where the objective has none. Terms that bring
@@ -208,11 +220,12 @@ class Objective(nn.Module):
         own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
         smoothing = label_smoothing or (own[0] if own else 0.0)
         share = self._label_share() if teacher_labels else 1.0
-        kept: list[tuple[Weight, Term]] = [(share, CrossEntropy(smoothing))] if share > 0 else []
+        first = CrossEntropy(smoothing) if label is CrossEntropy else label()
+        kept: list[tuple[Weight, Term]] = [(share, first)] if share > 0 else []
         for number, weight in enumerate(self.weights):
             term = self._term(number)
             aligns = isinstance(term, ALIGNING)
-            if term.needs or isinstance(term, CrossEntropy) or (aligns and (source_only or not self.needs)):
+            if term.needs or isinstance(term, label) or (aligns and (source_only or not self.needs)):
                 continue
             kept.append((weight, copy.deepcopy(term)))
         if teacher_labels:
@@ -263,6 +276,16 @@ def terms_for(provides: frozenset[str]) -> list[str]:
         for kind in classes
         if isinstance(kind, type) and issubclass(kind, Term) and kind.needs <= provides
     ]
+
+
+def task_sentence(name: str, made_for: Iterable[str], task: TaskName) -> str:
+    """Say that a term does not go with a task, and which terms do; made_for: the tasks that it goes with."""
+    classes = (getattr(limbeck.objectives, one) for one in limbeck.objectives.__all__)
+    fitting = [snake_case(kind.__name__) for kind in classes if task in kind.tasks and "features" not in kind.needs]
+    return (
+        f"{name} is for {_and(made_for)}, but data.task is {task}. Terms that fit: {', '.join(fitting)}, and those on "
+        f"features."
+    )
 
 
 def _each_once(names: Iterable[str]) -> tuple[str, ...]:

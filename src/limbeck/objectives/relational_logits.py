@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.objectives.base import Term, log_softened, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, log_softened, promote
 from limbeck.types import Batch, Knowledge, Outputs
 
 ROUNDING = 8  # units in the last place by which a constant row may seem to vary
@@ -58,6 +58,7 @@ class RelationalLogits(Term):
     """
 
     needs = frozenset({"probs"})
+    tasks = CLASSIFICATION
     additive = False
 
     def __init__(

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from limbeck.errors import ObjectiveError
-from limbeck.objectives.base import Term, log_softened, promote
+from limbeck.objectives.base import CLASSIFICATION, Term, log_softened, promote
 from limbeck.objectives.per_sample import PerSample, needs_of, sample_weights
 from limbeck.types import Batch, Knowledge, Outputs, TopK
 
@@ -76,6 +76,7 @@ class SoftLabels(Term):
     """
 
     needs = frozenset({"probs"})
+    tasks = CLASSIFICATION
     topk = True
     aims = True
 

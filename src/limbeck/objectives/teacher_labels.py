@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from limbeck.objectives.base import Term, top_class
+from limbeck.objectives.base import CLASSIFICATION, Term, top_class
 from limbeck.objectives.cross_entropy import cross_entropy
 from limbeck.types import Batch, Knowledge, Outputs
 
@@ -14,6 +14,7 @@ class TeacherLabels(Term):
     """Cross-entropy of the student's logits with the teacher's top class, averaged over the batch."""
 
     needs = frozenset({"labels"})
+    tasks = CLASSIFICATION
     topk = True
     aims = True
 

@@ -21,6 +21,7 @@ from limbeck.preflight.models import build, check_capacity, check_start, check_w
 from limbeck.preflight.normalisation import check_normalisation
 from limbeck.preflight.questions import count_questions
 from limbeck.preflight.subject import Subject
+from limbeck.preflight.values import check_quality, check_values
 from limbeck.run.plan import Plan
 
 Check = Callable[[Subject], list[Finding]]
@@ -33,6 +34,14 @@ OF_DATA: tuple[Check, ...] = (
     check_duplicates,
     check_near_duplicates,
     check_labels,
+)
+OF_VALUES: tuple[Check, ...] = (
+    list_notes,
+    check_splits,
+    check_values,
+    check_inputs,
+    check_duplicates,
+    check_near_duplicates,
 )
 OF_MODELS: tuple[Check, ...] = (check_weights, check_start, check_capacity, check_objective, count_questions)
 OF_A_FINISHED_TEACHER: tuple[Check, ...] = (
@@ -74,12 +83,13 @@ def preflight(plan: Plan, device: torch.device | None = None) -> list[Finding]:
 
 def checks_for(subject: Subject) -> Iterable[Check]:
     """Yield the checks that make sense: those of models that run and are finite, and of a teacher that is trained."""
-    yield from OF_DATA
+    is_of_classes = subject.plan.data.task == "classification"
+    yield from OF_DATA if is_of_classes else OF_VALUES
     yield from OF_MODELS
     if subject.teacher is not None and not_finite(subject.teacher.net):
         return
     if subject.taught:
-        yield from OF_A_FINISHED_TEACHER
+        yield from OF_A_FINISHED_TEACHER if is_of_classes else (check_quality, check_eval_mode)
     stages = () if subject.plan.teaches_within else subject.plan.stages
     needed = any(stage.objective.needs and stage.teacher is None for stage in stages)
     if (

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from limbeck.errors import UserError
 from limbeck.models.adapt import Adapted
-from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.questions import StandIn
 from limbeck.preflight.subject import Subject
@@ -24,7 +23,7 @@ from limbeck.train.hearing import listen, narrow
 from limbeck.train.loop import Lesson
 from limbeck.train.order import order_of
 from limbeck.train.settings import Settings
-from limbeck.types import Batch, Knowledge
+from limbeck.types import Batch, Knowledge, known
 
 SHOWN = 2  # samples that layers are tried on
 
@@ -51,6 +50,7 @@ class Rehearsal:
         self.objective = copy.deepcopy(objective).at_peak()
         self.lesson, self.settings = lesson, settings
         self.teacher = by if by is not None or not taught else _teacher_of_the_run(subject, lesson)
+        self.objective.check_task(subject.plan.data.task)
         self.objective.check(self.teacher.provides if self.teacher else frozenset())
         self._order = order_of(lesson.rows, lesson.samples.domain, subject.plan.seeds[0])
         with sentences_for("student"), torch.no_grad():
@@ -100,7 +100,7 @@ def student_rehearsal(subject: Subject, stage: StagePlan) -> Rehearsal:
     """Return the rehearsal of the student's stage, from the student's starting weights."""
     labels = subject.plan.data.visible_labels(subject.plan.labels_per_class, subject.plan.seeds[0])
     rows = subject.plan.data.train
-    rows = rows if stage.objective.uses_unlabelled else rows[labels[rows] >= 0]
+    rows = rows if stage.objective.uses_unlabelled else rows[known(labels[rows])]
     lesson = Lesson(subject.pool, rows, subject.plan.data.validation, labels, subject.plan.views)
     taught, by = bool(stage.objective.needs), untrained(subject.plan, stage, subject.device)
     return Rehearsal(subject, subject.learner(stage), stage.objective, lesson, stage.settings, taught=taught, by=by)
@@ -114,8 +114,9 @@ def teacher_rehearsal(subject: Subject) -> Rehearsal | None:
     per_class = None if plan.labels == "all" else subject.plan.labels_per_class
     labels = subject.plan.data.visible_labels(per_class, subject.plan.seeds[0])
     rows = subject.plan.data.train
-    lesson = Lesson(subject.pool, rows[labels[rows] >= 0], subject.plan.data.validation, labels, plan.views)
-    return Rehearsal(subject, subject.teacher, Objective([(1.0, CrossEntropy())]), lesson, plan.settings, taught=False)
+    lesson = Lesson(subject.pool, rows[known(labels[rows])], subject.plan.data.validation, labels, plan.views)
+    objective = Objective([(1.0, subject.plan.task.label())])
+    return Rehearsal(subject, subject.teacher, objective, lesson, plan.settings, taught=False)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from limbeck.models.adapt import Adapted
 from limbeck.preflight.neighbours import guess_by_neighbours
 from limbeck.run.plan import Plan
 from limbeck.run.stage_plan import StagePlan
+from limbeck.types import known
 
 JUDGED = 2000
 CHUNK = 512
@@ -56,7 +57,7 @@ class Subject:
     def rows(self) -> Tensor:
         """int64 [N]: rows of the pool with a label, of training and validation; 2,000 drawn where there are more."""
         every = torch.cat([self.plan.data.train, self.plan.data.validation])
-        labelled = every[self.plan.data.pool.labels[every] >= 0]
+        labelled = every[known(self.plan.data.pool.labels[every])]
         order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(0))
         return labelled[order[:JUDGED]]
 

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from limbeck.data.source import OTHER_TASKS
 from limbeck.recipe.choices import Count, TransformChoice
 from limbeck.recipe.schema import Strict
+from limbeck.types import TaskName
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -15,9 +17,11 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class DataSection(Strict):
     """Where samples come from, how they are read, split and augmented.
 
-    source: `digits` and `glyphs` (the letters A to J; both built in), `idx:DIR` (MNIST files), `folder:DIR` (pictures),
-    `parquet:PATH` (pictures in a table), `csv:PATH` (a table), `npz:FILE` (arrays) or `npy:DIR` (arrays larger than
-    memory); `$VARIABLES` are filled in.
+    source: `digits`, `glyphs` (the letters A to J) or, for regression, `diabetes` (all built in), `idx:DIR` (MNIST
+    files), `folder:DIR` (pictures), `parquet:PATH` (pictures in a table), `csv:PATH` (a table), `npz:FILE` (arrays) or
+    `npy:DIR` (arrays larger than memory); `$VARIABLES` are filled in.
+    task: what the labels are: one class of several, values (`regression`), or several labels of 0 or 1 (`multi_label`);
+    the last two from `csv:`, `npz:` or `diabetes`.
     unlabelled: another source whose labels are ignored; the teacher answers for its samples.
     target: the other domain of the same classes: its training samples are shown without labels, its test samples test.
     size: pixels of a side, or [height, width], to which pictures are brought; may be left out where all have one size.
@@ -26,7 +30,8 @@ class DataSection(Strict):
     background: what is padded, and what lies behind transparent pixels.
     corrupt: whether a picture that cannot be read is an error or left out.
     memory: GiB of decoded pictures that may be held in memory, 60 % of what is free unless given; more go into a file.
-    label: a table's column that holds the class; label, target, class or y unless given.
+    label: a table's column that holds the class or the value, label, target, class or y unless given; a list of columns
+    for several values or labels.
     drop: columns of a table to leave out, such as names and numbers of rows.
     categorical: columns of a table whose numbers are names.
     validation: share of each class's training samples that picks the best epoch and control.
@@ -41,6 +46,7 @@ class DataSection(Strict):
     """
 
     source: str = "digits"
+    task: TaskName = "classification"
     unlabelled: str | None = None
     target: str | None = None
     size: Count | tuple[Count, Count] | None = None
@@ -49,7 +55,7 @@ class DataSection(Strict):
     background: Literal["white", "black"] = "white"
     corrupt: Literal["error", "skip"] = "error"
     memory: Annotated[float, Field(ge=0)] | None = None
-    label: str | None = None
+    label: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     validation: Share = 0.1
@@ -65,7 +71,8 @@ class DataSection(Strict):
     def _names_are_text(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        lists = {key: given[key] for key in ("classes", "drop", "categorical") if isinstance(given.get(key), list)}
+        keys = ("classes", "drop", "categorical", "label")
+        lists = {key: given[key] for key in keys if isinstance(given.get(key), list)}
         told = {key: [str(name) for name in names] for key, names in lists.items()}
         return {**given, **told} | ({"label": str(given["label"])} if isinstance(given.get("label"), int) else {})
 
@@ -76,6 +83,24 @@ class DataSection(Strict):
         of_tables = {"label": self.label, "drop": self.drop, "categorical": self.categorical}
         for key in (key for key, value in (of_pictures if table else of_tables).items() if value):
             raise ValueError(f"{key} is for {'pictures' if table else 'tables (csv:)'}, got the source {self.source!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _task_that_fits(self) -> DataSection:
+        if self.source == "diabetes" and self.task != "regression":
+            raise ValueError(f"source diabetes has a number to predict; set task: regression, got task {self.task!r}")
+        if self.task == "classification":
+            return self
+        if self.source.partition(":")[0] not in OTHER_TASKS:
+            raise ValueError(
+                f"task {self.task} reads labels from csv:, npz: or diabetes, got the source {self.source!r}"
+            )
+        of_classes = {"labels_per_class": self.labels_per_class, "classes": self.classes, "target": self.target}
+        for key, there in of_classes.items():
+            if there is not None:
+                raise ValueError(f"{key} is for classification, where a sample has one class, got task {self.task!r}")
+        if any(change.name == "mixup" for change in self.augment):
+            raise ValueError(f"mixup mixes classes, got task {self.task!r}; leave it out of augment")
         return self
 
 

@@ -8,15 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from limbeck.knowledge.wishes import Wishes
+from limbeck.objectives.objective import task_sentence
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
 from limbeck.recipe.schema import Strict, section_of
-from limbeck.recipe.sources import named_model
+from limbeck.recipe.sources import ANSWERING, kind_of, named_model
+from limbeck.recipe.tasks import CONTROLS_OF, MARGIN, check_controls
 from limbeck.recipe.teacher import TeacherSection
 
 SWEPT = ("objective", "stages", "student")
 MOST_VARIANTS = 256
-CONTROLS = ("labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch")
+CONTROLS = CONTROLS_OF["classification"]
 
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
@@ -128,8 +130,9 @@ class Recipe(Strict):
     balance: with `gradients` each weight is the term's share of the gradient at the student's weights.
     stages: several objectives in sequence, in place of `objective`.
     controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
-    margin: a difference in accuracy below it does not matter, 0..1.
-    evaluate: measures beyond accuracy.
+    margin: a difference in accuracy below it does not matter, 0..1; 0.05 for regression unless given, a share of the
+    control's squared error, and 0.01 of mean average precision for multi-label.
+    evaluate: measures of a classifier beyond accuracy.
     export: what ships.
     sweep: values by dotted key, such as objective.soft_labels.temperature; every combination is a variant.
     """
@@ -149,6 +152,14 @@ class Recipe(Strict):
     evaluate: tuple[Literal["calibration", "agreement"], ...] = ("calibration", "agreement")
     export: ExportSection = ExportSection()
     sweep: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _margin_of_the_task(cls, given: Any) -> Any:
+        data = given.get("data") if isinstance(given, dict) else None
+        task = data.get("task") if isinstance(data, dict) else None
+        margins = [margin for name, margin in MARGIN.items() if name == task]
+        return {"margin": margins[0], **given} if margins else given
 
     @model_validator(mode="after")
     def _sweep_of_what_can_be_shared(self) -> Recipe:
@@ -180,6 +191,34 @@ class Recipe(Strict):
                     f"scratch, got {stage.start!r}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _task_that_fits(self) -> Recipe:
+        task = self.data.task
+        terms = {term.name for stage in self.resolved_stages() for term in stage.objective if not term.is_own}
+        wrong = [
+            task_sentence(name, TERMS[name].tasks, task) for name in sorted(terms) if task not in TERMS[name].tasks
+        ]
+        if wrong:
+            raise ValueError(" ".join(wrong).removesuffix("."))
+        check_controls(self.controls or (), task)
+        if task != "classification":
+            self._refuse_what_is_of_classes()
+        return self
+
+    def _refuse_what_is_of_classes(self) -> None:
+        task, teacher = self.data.task, self.teacher
+        if self.export.int8:
+            raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
+        named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
+        if teacher and (kind_of(teacher.source) in ANSWERING or named):
+            raise ValueError(
+                f"a teacher for {task} is trained here or comes from run: or file:, got several, or one that names "
+                f"classes or only answers"
+            )
+        terms = [one for stage in self.resolved_stages() for one in stage.objective]
+        if any(one.options.get("per_sample") for one in terms):
+            raise ValueError(f"per_sample weighs by the teacher's top class, got task {task!r}; leave it out")
 
     @model_validator(mode="after")
     def _stages_that_fit_together(self) -> Recipe:
@@ -251,9 +290,13 @@ def check_stage(stages: tuple[StageSection, ...], *, is_last: bool) -> None:
 
 
 def check_peer(recipe: Recipe) -> None:
-    """Raise ValueError where a recipe with a peer keeps answers, or takes a batch of its student in parts."""
-    usual = dict(KnowledgeSection())
-    if wrong := [key for key, value in dict(recipe.knowledge).items() if value not in (usual[key], "live")]:
+    """Raise ValueError where a recipe with a peer keeps answers, takes batches in parts, or has no classes."""
+    if recipe.data.task != "classification":
+        raise ValueError(
+            f"teacher.mutual lets two classifiers teach each other, got task {recipe.data.task!r}; take another teacher"
+        )
+    usual, told = dict(KnowledgeSection()), dict(recipe.knowledge)
+    if wrong := [key for key in told if told[key] != usual[key] and (key, told[key]) != ("mode", "live")]:
         raise ValueError(
             f"knowledge.{wrong[0]} is about kept answers, but the peer of teacher.mutual is another one at each step; "
             f"leave it out"

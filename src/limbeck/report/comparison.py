@@ -83,7 +83,8 @@ def gain_figure(reports: Mapping[str, Report]) -> str:
         ax.set_yticklabels(labels, parse_math=False, fontsize=drawing.FONT_SIZE)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x", color=RULE, linewidth=0.8)
-        ax.set_xlabel(f"Gain in {measures.measure(primary).label.lower()} over the best control, points", color=MUTED)
+        unit = ", points" if measures.measure(primary).rate else ""
+        ax.set_xlabel(f"Gain in {measures.measure(primary).label.lower()} over the best control{unit}", color=MUTED)
         ax.set_xlim(scales.wide_enough(ax.get_xlim(), 0.02))
         scales.rate_ticks(ax.xaxis, primary)
         return drawing.to_svg(figure, "gains", "Gain of every run over its best control, with 95 % intervals")

@@ -1,14 +1,16 @@
-"""Training curves: loss and validation accuracy by epoch, one small drawing for each model."""
+"""Training curves: loss and what fits are validated by, epoch by epoch, one small drawing for each model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import drawing, names, numbers, scales
+from limbeck.report import drawing, measures, names, numbers, scales
 from limbeck.report.drawing import MUTED, ROLE_COLOURS, RULE
 
 Curve = Mapping[str, Any]
+
+LEAST = {"r2": -0.5}  # what a drawing begins at; the first epochs of a regression lie far below
 
 
 def curve_figure(report: Mapping[str, Any], key: str) -> str:
@@ -28,15 +30,25 @@ def curve_figure(report: Mapping[str, Any], key: str) -> str:
         _panel(upper, curves, "loss", colour)
         _panel(lower, curves, "accuracy", colour)
         upper.set_ylabel("Loss", color=MUTED)
-        lower.set_ylabel("Validation\naccuracy, %", color=MUTED)
+        validated_by = measures.validated_by(report)
+        lower.set_ylabel(_validation_label(validated_by), color=MUTED)
         lower.set_xlabel("Epoch", color=MUTED)
-        lower.set_ylim(*_accuracy_limits(report["curves"].values()))
+        lower.set_ylim(*_accuracy_limits(report["curves"].values(), LEAST.get(validated_by, 0.0)))
         scales.rate_ticks(upper.yaxis, "loss")
-        scales.rate_ticks(lower.yaxis, "accuracy")
+        scales.rate_ticks(lower.yaxis, validated_by)
         _epoch_axes(upper, lower, curves)
         name = f"curve-{list(report['curves']).index(key)}"
         who = names.model_label(report["models"], key)
-        return drawing.to_svg(figure, name, f"Training of {who}: loss and validation accuracy, {seeds}")
+        return drawing.to_svg(figure, name, f"Training of {who}: loss and validation {_name(validated_by)}, {seeds}")
+
+
+def _name(metric: str) -> str:
+    label = measures.measure(metric).label
+    return label.lower() if label[1:].islower() or " " in label else label
+
+
+def _validation_label(metric: str) -> str:
+    return f"Validation\n{_name(metric)}" + (", %" if measures.measure(metric).rate else "")
 
 
 def _panel(ax: Any, curves: Sequence[Curve], quantity: str, colour: str) -> None:
@@ -67,10 +79,10 @@ def _mean(lines: Sequence[Mapping[int, float]]) -> dict[int, float]:
     return {epoch: sum(line[epoch] for line in lines) / len(lines) for epoch in shared}
 
 
-def _accuracy_limits(models: Iterable[Sequence[Curve]]) -> tuple[float, float]:
+def _accuracy_limits(models: Iterable[Sequence[Curve]], least: float) -> tuple[float, float]:
     values = [v for curves in models for curve in curves for v in curve["accuracy"] if numbers.known(v)]
     low = min(values, default=0.0)
-    return max(0.0, low - 0.05), min(1.02, max(values, default=1.0) + 0.05)
+    return max(least, low - 0.05), min(1.02, max(values, default=1.0) + 0.05)
 
 
 def _epoch_axes(upper: Any, lower: Any, curves: Sequence[Curve]) -> None:

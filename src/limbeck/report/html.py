@@ -15,6 +15,7 @@ from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.domains import domain_figure, domains_table, pictured
 from limbeck.report.reliability import reliability_figure
+from limbeck.report.scatter import scatter_figure
 
 Report = Mapping[str, Any]
 TEMPLATES = Path(__file__).parent
@@ -45,6 +46,10 @@ def render_html(report: Report) -> str:
         "balance_facts": [fact for key in balanced(report) for fact in balance_facts(report, key)],
         "reliability": _drawn(report, reliability_figure, _reliability_keys(report)),
         "confusion": _drawn(report, confusion_figure, list(report["confusion"])),
+        "scatter": _scatter(report),
+        "labels": tables.labels_table(report),
+        "validated_by": measures.measure(measures.validated_by(report)).label,
+        "better": _better(report),
         "layers": facts.layer_facts(report),
         "frozen": facts.frozen_facts(report),
         "cost": facts.cost_facts(report),
@@ -99,6 +104,24 @@ def _drawn(report: Report, draw: Any, keys: list[str]) -> list[tuple[str, str, M
     models = report["models"]
     titles = {key: models[key]["title"] if key in models else key for key in keys}
     return [(names.model_label(models, key), titles[key], Markup(draw(report, key))) for key in keys]  # noqa: S704
+
+
+def _scatter(report: Report) -> list[tuple[str, str, Markup]]:
+    """Return (name, title, drawing) for each value of each model whose values are drawn against the true ones."""
+    models, found = report["models"], report.get("scatter") or {}
+    return [
+        (names.model_label(models, key), one["name"], Markup(scatter_figure(report, key, place)))  # noqa: S704
+        for key, drawn in found.items()
+        for place, one in enumerate(drawn)
+    ]
+
+
+def _better(report: Report) -> str:
+    """Return which way of the drawing of size against the deciding metric is better."""
+    metric = report["models"]["student"]["metrics"][report["primary"]]
+    if report["primary"] == "accuracy":
+        return "Up and to the left is better: right more often, with fewer bytes."
+    return f"{'Up' if metric['higher_is_better'] else 'Down'} and to the left is better, with fewer bytes."
 
 
 def _sweep_drawings(report: Report) -> list[tuple[str, Markup]]:

@@ -18,6 +18,7 @@ def render_markdown(report: Report) -> str:
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)),
         *_table("Both domains", domains_table(report), True), *_stages(report),
+        *_table("One by one", tables.labels_table(report), True),
         *_sweep(report),
         *_table("The file that ships", tables.export_table(report)), *_export_verdicts(report),
         *_notes(facts.gate_told(report)), *_table("Size and speed before and after", tables.cost_table(report), True),

@@ -32,7 +32,8 @@ class Line:
 
 def sweep_lines(report: Mapping[str, Any]) -> list[Line]:
     """Return the variants of a report as lines of a table; none where nothing was swept."""
-    return [_line(report["primary"], variant) for variant in report["variants"]]
+    validated_by = measures.validated_by(report)
+    return [_line(report["primary"], validated_by, variant) for variant in report["variants"]]
 
 
 def sweep_figure(report: Mapping[str, Any], key: str) -> str:
@@ -61,13 +62,13 @@ def sweep_figure(report: Mapping[str, Any], key: str) -> str:
         return drawing.to_svg(figure, name, f"{measures.measure(primary).label} of the student against {key}")
 
 
-def _line(primary: str, variant: Variant) -> Line:
+def _line(primary: str, validated_by: str, variant: Variant) -> Line:
     verdict, metric = variant["verdict"], variant["metrics"][primary]
     return Line(
         title=variant["title"],
         value=measures.value_text(primary, metric["mean"]),
         interval=measures.interval_text(primary, metric["ci95"]),
-        validation=measures.value_text(primary, variant["validation_accuracy"]),
+        validation=measures.value_text(validated_by, variant["validation_accuracy"]),
         gain=measures.gain_text(primary, verdict["gain"]) if verdict else numbers.MISSING,
         gain_interval=facts.gain_interval(primary, verdict["ci95"]) if verdict else numbers.MISSING,
         verdict=verdict,

@@ -62,10 +62,33 @@ def models_table(report: Entry) -> Table:
     columns = [Column(names.model_label(found, key), m["title"], m["role"]) for key, m in found.items()]
     groups = [
         Group("On the test data", metric_rows(models)),
-        Group("Training", _kept(_training_rows(models))),
+        Group("Training", _kept(_training_rows(models, measures.validated_by(report)))),
         Group("Cost of use", _kept([*_weight_rows(models), *latency_rows(models)])),
     ]
     return Table(columns, [group for group in groups if group.rows])
+
+
+def labels_table(report: Entry) -> Table | None:
+    """Compare the models label by label, or value by value; None where there is one alone, or one class a sample."""
+    found = report.get("by_label") or {}
+    if not found:
+        return None
+    models = report["models"]
+    columns = [Column(names.model_label(models, key), models[key]["title"], models[key]["role"]) for key in found]
+    each = list(found.values())
+    metrics = measures.ordered({name for label in each[0] for name in label if name != "name"})
+    groups = [
+        Group(measures.measure(name).label, [_label_row(name, place, each) for place in range(len(each[0]))])
+        for name in metrics
+    ]
+    return Table(columns, groups)
+
+
+def _label_row(metric: str, place: int, models: Sequence[Sequence[Entry]]) -> Row:
+    found = [labels[place][metric] for labels in models]
+    return Row(
+        models[0][place]["name"], "", [_metric_cell(metric, m, None) if m else Cell(numbers.MISSING) for m in found]
+    )
 
 
 def export_table(report: Entry) -> Table | None:
@@ -195,7 +218,8 @@ def _row(label: str, meaning: str, entries: Sequence[Entry], key: str, write: Ca
     return Row(label, meaning, [Cell(write(entry[key])) for entry in entries])
 
 
-def _training_rows(models: Sequence[Entry]) -> list[Row]:
+def _training_rows(models: Sequence[Entry], validated_by: str) -> list[Row]:
+    name = measures.measure(validated_by).label
     return [
         _row(
             "Optimizer steps",
@@ -205,11 +229,11 @@ def _training_rows(models: Sequence[Entry]) -> list[Row]:
             numbers.count,
         ),
         _row(
-            "Validation accuracy",
+            f"Validation {name[0].lower() + name[1:] if name[1:].islower() else name}",
             "Of the seed that was kept, on labelled validation samples.",
             models,
             "validation_accuracy",
-            numbers.percent,
+            lambda value: measures.value_text(validated_by, value),
         ),
         _row("Best seed", "The seed that was kept, picked on validation.", models, "best_seed", numbers.count),
         _row(

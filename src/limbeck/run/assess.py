@@ -13,25 +13,26 @@ from torch import Tensor
 
 import limbeck
 from limbeck.data.preprocess import Preprocessing
-from limbeck.evaluate import cost, metrics
+from limbeck.evaluate import cost
 from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.models.weights import read_card
 from limbeck.run import remarks
-from limbeck.run.answers import Answers, Floats, ask, metrics_of, verdict_json
+from limbeck.run.answers import Answers, Floats, ask, verdict_json
 from limbeck.run.box import BlackBox
 from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed, validation_accuracy
 from limbeck.run.inherit import copied
 from limbeck.run.listen import describe_black_box, listen
 from limbeck.run.model_plan import ModelPlan
-from limbeck.run.pictures import curves, disagreements
+from limbeck.run.pictures import curves
 from limbeck.run.plan import Plan
 from limbeck.run.stage_plan import StagePlan
+from limbeck.run.task import Task
+from limbeck.types import known
 
 SCHEMA = 1
 FEW_VALIDATION = 50
-MOST_CONFUSED = 200  # classes; a matrix grows with their square, and nobody could read a larger one
-TEACHER, ALIGNING = "teacher", "Bringing the domains together"
+ALIGNING = "Bringing the domains together"
 TEACHER = "teacher"
 MEMBER = "member"
 TITLES = {
@@ -75,7 +76,7 @@ class Asked:
         """Return the answers of trained models."""
         key = tuple(one.folder for one in fits.values())
         if key not in self.answers:
-            self.answers[key] = ask(fits, plan.data)
+            self.answers[key] = ask(fits, plan.data, plan.task.scores)
         return self.answers[key]
 
     def box(self, box: BlackBox, plan: Plan) -> tuple[Answers | None, tuple[str, ...]]:
@@ -109,9 +110,9 @@ def gather(plan: Plan, teachers: BySeed, chains: Chains, asked: Asked) -> Findin
         _add_boxes(findings, plan.black_box, plan, asked)
     for stage in plan.stages:
         for role, fits in chains.fits[stage.name].items():
-            known = next((key for key, other in findings.fits.items() if other == fits), None)
-            key = known or _key_of(plan, chains, stage, role)
-            if known is None:
+            shared = next((key for key, other in findings.fits.items() if other == fits), None)
+            key = shared or _key_of(plan, chains, stage, role)
+            if shared is None:
                 kind = "control" if role != STUDENT else "student" if stage is plan.stages[-1] else "stage"
                 findings.made[key] = plan.learner(stage)
                 _add(findings, key, kind, role, fits, asked.fits(fits, plan))
@@ -150,7 +151,7 @@ def describe_models(plan: Plan, findings: Findings) -> dict[str, Any]:
 
 def _describe_box(plan: Plan, findings: Findings, key: str, sample: Tensor) -> dict[str, Any]:
     (role, name), box, answers = findings.roles[key], findings.boxes[key], findings.answers[key]
-    metrics = metrics_of(answers, findings.teacher, plan.evaluate)
+    metrics = plan.task.metrics(answers, findings.teacher, plan.evaluate)
     about = {"role": role, "name": name, "title": _title(role, name, key)}
     return {**about, **describe_black_box(box, plan.data, metrics, sample)}
 
@@ -181,7 +182,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return the report's `data` section; counts of labels are those of one seed; notes: further ones."""
     data = plan.data
     labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
-    labelled = int((labels[data.train] >= 0).sum())
+    labelled = int(known(labels[data.train]).sum())
     views = plan.views
     return {
         "source": _public(data.source),
@@ -193,7 +194,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
         "labelled": labelled,
         "unlabelled": len(data.train) - labelled,
         "validation": len(data.validation),
-        "validation_labelled": int((labels[data.validation] >= 0).sum()),
+        "validation_labelled": int(known(labels[data.validation]).sum()),
         "test": len(data.test),
         "split_seed": data.split_seed,
         "augment": [] if views is None else [str(transform) for transform in views.transforms],
@@ -210,24 +211,13 @@ def _columns(learned: Preprocessing | None) -> dict[str, int] | None:
 
 
 def drawings(plan: Plan, findings: Findings) -> dict[str, Any]:
-    """Return what the page draws: curves, confusion, reliability, disagreements."""
-    classes = len(plan.data.classes)
-    shown = [key for key, (role, _) in findings.roles.items() if role in ("teacher", "student", "control")]
-    teacher = findings.teacher
+    """Return what the page draws: curves, and what the task has to show of the answers."""
+    roles = {key: role for key, (role, _) in findings.roles.items()}
     best = best_seed(findings.fits[STUDENT])
     return {
         "curves": {key: curves(fits.values()) for key, fits in findings.fits.items()},
-        "confusion": {
-            key: _confusion(findings.answers[key], classes)
-            for key in (TEACHER, STUDENT)
-            if key in findings.answers and classes <= MOST_CONFUSED
-        },
-        "reliability": {
-            key: _reliability(findings.answers[key])
-            for key in shown
-            if "calibration" in plan.evaluate and findings.answers[key].graded
-        },
-        "disagreements": [] if teacher is None else disagreements(teacher, findings.answers[STUDENT], best, plan.data),
+        **{"confusion": {}, "reliability": {}, "disagreements": [], "scatter": {}, "by_label": {}},
+        **plan.task.drawings(findings.answers, roles, best, plan.data, plan.evaluate),
     }
 
 
@@ -238,19 +228,23 @@ def _add(findings: Findings, key: str, kind: str, role: str, fits: BySeed, answe
 def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     keys = findings.stages[stage.name]
     free = {role: key for role, key in keys.items() if role not in (STUDENT, "teacher_labels")}
-    teacher = findings.teacher
+    teacher, task = findings.teacher, plan.task
     own = None if stage.teacher is None else findings.answers[findings.stages[stage.teacher][STUDENT]]
     hard = keys.get("teacher_labels") if _is_softly_taught(plan, stage) else None
-    student = findings.answers[keys[STUDENT]].correct
-    controls = {role: findings.answers[key].correct for role, key in free.items()}
-    validation, chosen_by = _choice({role: findings.fits[key] for role, key in free.items()}, controls, student)
+    student = task.merits(findings.answers[keys[STUDENT]])
+    controls = {role: task.merits(findings.answers[key]) for role, key in free.items()}
+    theirs = None if teacher is None else task.merits(teacher)
+    fits = {role: findings.fits[key] for role, key in free.items()}
+    validation, chosen_by = _choice(task, fits, controls, student)
     return judge(
         student,
         controls,
         validation=validation,
-        teacher=None if teacher is None else teacher.correct if len(teacher.seeds) > 1 else teacher.correct[0],
-        teacher_labels=findings.answers[hard].correct if hard else None,
+        teacher=theirs if theirs is None or len(theirs) > 1 else theirs[0],
+        teacher_labels=task.merits(findings.answers[hard]) if hard else None,
         margin=plan.margin,
+        relative=task.relative,
+        metric=task.primary,
         subject=ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation",
         notes=[
             *chosen_by,
@@ -258,7 +252,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
             *remarks.whose_labels(plan, stage),
             *remarks.same_start(plan),
             *remarks.on_the_peer(findings.fits[keys[STUDENT]]),
-            *remarks.on_the_teacher(stage, teacher, own, [findings.answers[key] for key in free.values()]),
+            *remarks.on_the_teacher(task, stage, theirs, None if own is None else task.merits(own), controls),
         ],
     )
 
@@ -272,15 +266,15 @@ def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:
 
 
 def _choice(
-    fits: Mapping[str, BySeed], controls: Mapping[str, Floats], student: Floats
+    task: Task, fits: Mapping[str, BySeed], controls: Mapping[str, Floats], student: Floats
 ) -> tuple[dict[str, float], list[str]]:
     """Return what the best control is chosen by, and a note where that is shaky.
 
-    It is the mean validation accuracy. Without validation labels it is the accuracy on the test samples, which can
-    only make the student look worse.
+    It is the mean validation accuracy, or the task's own figure there. Without validation labels it is that on the test
+    samples, which can only make the student look worse.
     """
-    gains = ", ".join(f"{role} {100 * float((student - other).mean()):+.1f}" for role, other in controls.items())
-    each = f"The gain against each control, in points: {gains}."
+    gains = ", ".join(f"{role} {task.gain_told(float((student - other).mean()))}" for role, other in controls.items())
+    each = f"The gain against each control{'' if task.relative else ', in points'}: {gains}."
     counts = [one.validation_samples for by_seed in fits.values() for one in by_seed.values()]
     if min(counts) == 0:
         strict = {role: float(correct.mean()) for role, correct in controls.items()}
@@ -309,7 +303,7 @@ def _describe(
         "name": name,
         "title": _title(role, name, key),
         "architecture": made.title,
-        "metrics": metrics_of(findings.answers[key], findings.teacher, plan.evaluate),
+        "metrics": plan.task.metrics(findings.answers[key], findings.teacher, plan.evaluate),
         "steps": steps[0] if len(set(steps)) == 1 and not made.grown else None,
         "steps_per_seed": None if made.grown else steps,
         "parameters": size.parameters,
@@ -319,7 +313,7 @@ def _describe(
         "checksum": read_card(best.folder)["sha256"],
         "validation_accuracy": None if None in seen else float(np.mean([one for one in seen if one is not None])),
         "best_seed": best.seed,
-        "temperature": best.temperature,
+        "temperature": best.temperature if plan.task.names_a_class else None,
     }
 
 
@@ -328,20 +322,6 @@ def _title(role: str, name: str, key: str) -> str:
     if role == "control":
         return f"{TITLES[name]}, stage {stage}" if stage else TITLES[name]
     return f"stage {stage}" if role == "stage" else "one of the ensemble" if role == MEMBER else role
-
-
-def _confusion(answers: Answers, classes: int) -> list[list[int]]:
-    """Return counts over all seeds together, rows = truth."""
-    each = [metrics.confusion(one.argmax(1), answers.labels, classes) for one in answers.probabilities]
-    counts: list[list[int]] = np.sum(each, axis=0).tolist()
-    return counts
-
-
-def _reliability(answers: Answers) -> list[Any]:
-    """Return the reliability bins over all seeds together."""
-    seeds, samples, classes = answers.probabilities.shape
-    pooled = answers.probabilities.reshape(seeds * samples, classes)
-    return list(metrics.reliability(pooled, np.tile(answers.labels, seeds)))
 
 
 def _public(source: str) -> str:
@@ -357,8 +337,9 @@ def header(plan: Plan, created: str, notes: Sequence[str] = ()) -> dict[str, Any
         "limbeck": limbeck.__version__,
         "name": plan.name,
         "created": created,
-        "task": "classification",
-        "primary": "accuracy",
+        "task": plan.task.name,
+        "primary": plan.task.primary,
+        "validated_by": "accuracy" if plan.task.score is None else plan.task.score.name,
         "data": describe_data(plan, notes),
         "seeds": list(plan.seeds),
     }

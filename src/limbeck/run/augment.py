@@ -43,6 +43,8 @@ def views_of(
             "mixup and data.labels_per_class do not go together: nearly every picture would be mixed with one whose "
             "label is hidden, which leaves the controls without labels; remove one of the two."
         )
+    if data.task != "classification":
+        raise DataError(f"mixup mixes classes, but data.task is {data.task}; leave it out.")
     partners = Partners.among(data.train, data.pool.keys, data.pool.labels)
     return Views(built, seed=seed, count=count, partners=partners, kept=kept)
 

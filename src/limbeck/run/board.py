@@ -49,7 +49,7 @@ class Board:
         for kind, found in (record.gradients or {}).items():
             figures |= {f"gradients/{kind}/{name}": value for name, value in found.items()}
         if record.accuracy is not None:
-            figures["validation_accuracy"] = record.accuracy
+            figures[f"validation_{record.measure}"] = record.accuracy
         with reporting_disk_errors(self.folder):
             self._append(record.step, figures)
 

@@ -96,7 +96,7 @@ def _key(
 
     steps: those of the student, which a control follows; earlier: the keys of the stages before.
     """
-    objective = objective_of(stage, role)
+    objective = objective_of(stage, role, plan.task.label)
     own = f"{role}|{seed}|{stage.settings}|{objective.describe()}|{stage.objective.uses_unlabelled}"
     own += f"|{stage.freeze}|{(stage.student or plan.student).described()}"
     if stage.teacher is not None and objective.needs:

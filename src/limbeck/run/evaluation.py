@@ -15,22 +15,25 @@ from limbeck.data.csv_table import held_out, read_labelled
 from limbeck.data.dataset import prepared
 from limbeck.data.preprocess import Preprocessing
 from limbeck.data.samples import Samples
+from limbeck.data.scaling import Scaling
 from limbeck.data.source import ReadOptions, open_source
 from limbeck.errors import DataError, FolderError
-from limbeck.evaluate.calibration import softmax
 from limbeck.export.manifest import GRAPH, INT8, check_file, find_bundle, read_manifest
 from limbeck.export.run_onnx import Session
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
 from limbeck.recipe.sources import expand
-from limbeck.run.answers import Answers, metrics_of
+from limbeck.run.answers import Answers
 from limbeck.run.folder import RECIPE, is_python_run, is_run, refuse_changed
 from limbeck.run.plan import open_data
 from limbeck.run.reload import load_model, preprocessing_of
 from limbeck.run.result import read_report
 from limbeck.run.ship import answers_of_file
+from limbeck.run.task import Task
+from limbeck.run.tasks import task_of
 from limbeck.teachers.seen import count_repeated
 from limbeck.train.loop import predict
+from limbeck.types import TaskName, known
 
 EVALUATED = ("calibration", "agreement")
 
@@ -52,11 +55,12 @@ def evaluate(
     manifest = read_manifest(bundle)
     table = manifest.get("table")
     learned = None if table is None else Preprocessing.from_json(table["preprocessing"])
-    samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"], learned)
+    task = _task(manifest)
+    samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"], learned, task.name)
     _tell_repeated(bundle.parent, samples, tell)
     files = {name: check_file(bundle, name, manifest) for name in (GRAPH, INT8) if name in manifest["files"]}
-    asked = {name: answers_of_file(Session(path), 0, samples) for name, path in files.items()}
-    return {name: metrics_of(answers, None, EVALUATED) for name, answers in asked.items()}
+    asked = {name: answers_of_file(Session(path), 0, samples, task.read_file) for name, path in files.items()}
+    return {name: task.metrics(answers, None, EVALUATED) for name, answers in asked.items()}
 
 
 def _evaluate_run(run: Path, source: str | None, tell: Callable[[str], object]) -> dict[str, Any]:
@@ -66,11 +70,17 @@ def _evaluate_run(run: Path, source: str | None, tell: Callable[[str], object]) 
     models = {name: load_model(path) for name, path in names.items() if (path / "model.json").is_file()}
     samples = _test_of(run) if source is None else _other(run, source)
     _tell_repeated(run, samples, tell)
+    task = _task(read_card(run / "student"))
     asked = {
-        name: Answers(softmax(predict(model, samples).numpy())[None], (0,), samples.labels.numpy())
+        name: Answers(task.scores(predict(model, samples).numpy())[None], (0,), samples.labels.numpy())
         for name, model in models.items()
     }
-    return {name: metrics_of(one, asked.get("teacher"), EVALUATED) for name, one in asked.items()}
+    return {name: task.metrics(one, asked.get("teacher"), EVALUATED) for name, one in asked.items()}
+
+
+def _task(card: dict[str, Any]) -> Task:
+    """Return the task of a model's card or a bundle's manifest; those that name none are of classification."""
+    return task_of(card.get("task", "classification"), Scaling.from_json(card.get("target")))
 
 
 def _tell_repeated(run: Path, samples: Samples, tell: Callable[[str], object]) -> None:
@@ -95,21 +105,26 @@ def _other(run: Path, source: str) -> Samples:
     reading = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8")).get("data", {})
     shape = card["shape"]
     wanted = {"size": shape[1:], "channels": "grey" if shape[0] == 1 else "rgb"} if len(shape) == 3 else {}
-    return _samples(source, card["classes"], {**reading, **wanted}, shape, preprocessing_of(card))
+    return _samples(source, card["classes"], {**reading, **wanted}, shape, preprocessing_of(card), _task(card).name)
 
 
 def _samples(
-    source: str, classes: list[str], reading: dict[str, Any], shape: list[int], learned: Preprocessing | None
+    source: str,
+    classes: list[str],
+    reading: dict[str, Any],
+    shape: list[int],
+    learned: Preprocessing | None,
+    task: TaskName,
 ) -> Samples:
     """Return the labelled samples of a source, numbered as the model's classes are.
 
-    learned: the preprocessing of a model of tables, which is used as it was saved.
+    learned: the preprocessing of a model of tables, which is used as it was saved; task: what the labels are.
     """
     if (learned is not None) != source.startswith("csv:"):
         expected = f"samples of shape {shape}" if learned is None else "rows of a table, such as --data csv:rows.csv"
         raise DataError(f"The model takes {expected}, but --data is {source!r}.")
     if learned is not None:
-        return _rows(source, classes, learned)
+        return _rows(source, classes, learned, task)
     size = reading.get("size")
     options = ReadOptions(
         size=tuple(size) if size else None,
@@ -117,27 +132,33 @@ def _samples(
         resize=reading.get("resize") or "squash",
         background=reading.get("background") or "white",
         corrupt=reading.get("corrupt") or "error",
+        task=task,
     )
     found = open_source(expand(source), options)
     samples = found.test if found.test is not None else found.train
     unknown = [name for name in found.classes if name not in classes]
-    if unknown:
+    if unknown and task == "classification":
         raise DataError(f"{source} has the class {unknown[0]!r}, which the model does not know.")
-    samples = take(samples, np.flatnonzero(samples.labels.numpy() >= 0))
+    samples = take(samples, np.flatnonzero(known(samples.labels).numpy()))
+    if len(found.classes) != len(classes) and task != "classification":
+        raise DataError(f"{source} has {len(found.classes)} labels for each sample; the model answers {len(classes)}.")
     if not len(samples) or list(samples.shape) != list(shape):
         raise DataError(
             f"{source} has {len(samples)} labelled samples of shape {list(samples.shape)}; the model expects some, of "
             f"shape {list(shape)}."
         )
+    if task != "classification":
+        return samples
     lookup = torch.tensor([classes.index(name) for name in found.classes])
     return Samples(samples.inputs, lookup[samples.labels], samples.ids, mapped=samples.mapped)
 
 
-def _rows(source: str, classes: list[str], learned: Preprocessing) -> Samples:
+def _rows(source: str, classes: list[str], learned: Preprocessing, task: TaskName) -> Samples:
     """Return the labelled rows of a table, prepared as those were that the model was trained on."""
     path = held_out(Path(expand(source).removeprefix("csv:")))
-    found = read_labelled(path, learned.columns, learned.label, classes, "test")
-    labelled = take(found, np.flatnonzero(found.labels.numpy() >= 0))
+    found = read_labelled(path, learned.columns, learned.label, classes, "test", task)
+    labelled = take(found, np.flatnonzero(known(found.labels).numpy()))
     if not len(labelled):
-        raise DataError(f'{path}: no row has a label in the column "{learned.label}".')
+        label = learned.label if isinstance(learned.label, str) else ", ".join(learned.label)
+        raise DataError(f'{path}: no row has a label in the column "{label}".')
     return prepared(labelled, learned)

@@ -19,16 +19,16 @@ from limbeck.export.trace import Trace
 from limbeck.run.answers import Floats
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan
-from limbeck.run.ship import int8_request, kind_of, raw_of
+from limbeck.run.ship import answers_of_file, int8_request, kind_of
 
 Format = Literal["onnx", "int8"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """One seed's files: whether each is right on each test sample, [N]; passed: whether the int8 file may ship."""
+    """What one seed's files are worth on each test sample, [N], see `Task.merits`; passed: whether int8 may ship."""
 
-    correct: dict[Format, Floats]
+    merits: dict[Format, Floats]
     passed: bool
 
 
@@ -51,13 +51,15 @@ def judge_files(
     files = {name: [_judge(plan, one, trace, formats) for one in fits.values()] for name, fits in roles.items()}
     found: dict[Format, Verdict] = {}
     for form in formats:
-        mine, theirs = (np.stack([one.correct[form] for one in each]) for each in files.values())
+        mine, theirs = (np.stack([one.merits[form] for one in each]) for each in files.values())
         judged = judge(
             mine,
             {verdict.against: theirs},
             validation={verdict.against: 1.0},
             teacher=None,
             margin=plan.margin,
+            relative=plan.task.relative,
+            metric=plan.task.primary,
             notes=_failures(files) if form == "int8" else [],
         )
         found[form] = correct_for_many([*others, judged])[-1]
@@ -65,20 +67,24 @@ def judge_files(
 
 
 def _judge(plan: Plan, one: Trained, trace: Trace, formats: Sequence[Format]) -> _Judged:
-    data = plan.data
-    labels = data.test.labels.cpu().numpy()
+    data, task = plan.data, plan.task
     with tempfile.TemporaryDirectory() as scratch:
         paths: dict[Format, Path] = {form: Path(scratch) / f"{form}.onnx" for form in formats}
         source = Path(scratch) / "onnx.onnx"
-        export_graph(one.model, source, shape=data.shape, kind=kind_of(data), temperature=one.temperature, trace=trace)
+        export_graph(
+            one.model, source, shape=data.shape, kind=kind_of(data), temperature=one.temperature, trace=trace,
+            ending=task.ending,
+        )  # fmt: skip
         request = int8_request(plan, one.seed) if "int8" in formats else None
         passed = quantise_within(source, paths["int8"], request).passed if request is not None else True
         made = {form: path if path.is_file() else source for form, path in paths.items()}
         if data.preprocessing is not None:
             for path in set(made.values()):
                 attach_front(path, data.preprocessing)
-        logits = {form: Session(path).logits_and_probabilities(raw_of(data.test))[0] for form, path in made.items()}
-    return _Judged({form: (said.argmax(1) == labels).astype(np.float64) for form, said in logits.items()}, passed)
+        answers = {
+            form: answers_of_file(Session(path), one.seed, data.test, task.read_file) for form, path in made.items()
+        }
+    return _Judged({form: task.merits(said)[0] for form, said in answers.items()}, passed)
 
 
 def _failures(files: Mapping[str, Sequence[_Judged]]) -> list[str]:

@@ -25,6 +25,7 @@ from limbeck.knowledge.ledger import Ledger, open_ledger
 from limbeck.knowledge.recall import Recalled, can_remember
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
+from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.objective import Objective
 from limbeck.run.board import BOARD, boards
@@ -43,7 +44,7 @@ from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.seen import copy_seen, save_seen
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, predict
 from limbeck.train.settings import Settings
-from limbeck.types import Record
+from limbeck.types import Record, known
 
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
@@ -99,8 +100,9 @@ class Workshop:
         if plan.settings is None:
             return self._as_it_is(plan.model, model, folder, seed, labels)
         rows = self._rows(labels, labelled_only=True)
-        lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views)
-        objective = Objective([(1.0, CrossEntropy())])
+        task = self.plan.task
+        lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views, task.score)
+        objective = Objective([(1.0, task.label())])
         budget = _budget(plan.settings, len(rows))
         job = Job("teacher", seed, model, plan.model, objective, lesson, plan.settings, budget, self.plan.data)
         trained = self._carry_out(job, folder)
@@ -133,13 +135,13 @@ class Workshop:
         elif made.layers is not None:
             start_from(model, self.teachers.get(seed, self.teachers[min(self.teachers)]).model, plan)
         labels = plan.data.visible_labels(plan.labels_per_class, seed)
-        objective = objective_of(stage, role)
+        objective = objective_of(stage, role, plan.task.label)
         validation = self._validation(labels)
         budget = self._stage_budget(stage, labels, student)
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
-        lesson = Lesson(self.pool, rows, validation, labels, plan.views)
+        lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
@@ -231,11 +233,11 @@ class Workshop:
 
     def _rows(self, labels: Tensor, *, labelled_only: bool) -> Tensor:
         rows = self.plan.data.train
-        return rows[labels[rows] >= 0] if labelled_only else rows
+        return rows[known(labels[rows])] if labelled_only else rows
 
     def _validation(self, labels: Tensor) -> Tensor:
         rows = self.plan.data.validation
-        return rows[labels[rows] >= 0]
+        return rows[known(labels[rows])]
 
 
 def open_workshop(
@@ -246,15 +248,16 @@ def open_workshop(
     return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger, profile)
 
 
-def objective_of(stage: StagePlan, role: str) -> Objective:
-    """Return a new objective for the student or a control in a stage."""
+def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) -> Objective:
+    """Return a new objective for the student or a control in a stage; label: what a control learns labels by."""
     if role == STUDENT:
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
     if role == "source_only":
         return stage.objective.control(source_only=True)
-    return stage.objective.control(teacher_labels=role == "teacher_labels" and bool(stage.objective.needs))
+    hard = role == "teacher_labels" and bool(stage.objective.needs)
+    return stage.objective.control(teacher_labels=hard, label=label)
 
 
 def best_seed(trained: Mapping[int, Trained]) -> int:

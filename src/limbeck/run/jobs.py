@@ -189,7 +189,9 @@ def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature:
     return {
         "architecture": made.architecture,
         "title": made.title,
+        "task": data.task,
         "classes": list(data.classes),
+        "target": data.scaling and data.scaling.as_json(),
         "shape": list(data.shape),
         "preprocessing": data.preprocessing and data.preprocessing.as_json(),
         "normalise": normalise and {"mean": normalise.mean.tolist(), "std": normalise.std.tolist()},
@@ -199,7 +201,9 @@ def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature:
 
 
 def validation_temperature(model: Adapted, lesson: Lesson, data: Data) -> float:
-    """Return the temperature fitted on the labelled validation rows of a lesson."""
+    """Return the temperature fitted on the labelled validation rows of a lesson; 1 for a model of no classes."""
+    if data.task != "classification":
+        return 1.0
     rows = lesson.validation.cpu()
     logits = predict(model, data.pool, rows)
     return float(fit_temperature(logits.numpy(), lesson.labels.cpu()[rows].numpy()))

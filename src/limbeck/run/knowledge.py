@@ -28,6 +28,7 @@ from limbeck.run.plan import Plan
 from limbeck.run.watch import Watcher
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
+from limbeck.types import known
 
 LEDGER = "knowledge.json"
 TEACHER_LABELS = "teacher_labels"
@@ -51,17 +52,17 @@ def demand_of(plan: Plan) -> Demand:
     """Return what the student and its controls ask for, in all stages, seeds and variants."""
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
-    counts = {True: len(train), False: int((labels[train] >= 0).sum())}
-    live, passes, known = 0, 0, True
+    counts = {True: len(train), False: int(known(labels[train]).sum())}
+    live, passes, planned = 0, 0, True
     for one in [variant.plan for variant in plan.variants] or [plan]:
         roles = 1 + (TEACHER_LABELS in one.controls)
         for stage in (stage for stage in one.stages if stage.objective.needs and stage.teacher is None):
             rows = counts[stage.objective.uses_unlabelled]
             shown = stage.settings.total_steps(rows) * stage.settings.batch_size
             live, passes = live + shown * roles * len(one.seeds), max(passes, -(-shown // max(rows, 1)))
-            known &= stage.settings.patience is None
+            planned &= stage.settings.patience is None
     count = 1 if plan.views is None else plan.views.count
-    return Demand(live, None if count == "fresh" else tuple(range(min(count, passes))), known)
+    return Demand(live, None if count == "fresh" else tuple(range(min(count, passes))), planned)
 
 
 def hear(

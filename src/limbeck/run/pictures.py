@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.run.answers import Answers
-from limbeck.run.jobs import Trained
+
+if TYPE_CHECKING:
+    from limbeck.run.jobs import Trained
 
 SHOWN = 24
 LARGEST_SIDE = 96
@@ -26,7 +28,7 @@ def disagreements(teacher: Answers, student: Answers, seed: int, data: Data) -> 
     First those that the teacher has right and the student wrong, then by the student's confidence.
     """
     place = student.seeds.index(seed)
-    mine, theirs = student.probabilities[place], teacher.probabilities[place if len(teacher.seeds) > 1 else 0]
+    mine, theirs = student.scores[place], teacher.scores[place if len(teacher.seeds) > 1 else 0]
     rows = np.flatnonzero(mine.argmax(1) != theirs.argmax(1))
     lost = theirs[rows].argmax(1) == student.labels[rows]
     order = np.lexsort((-mine[rows].max(1), ~lost))

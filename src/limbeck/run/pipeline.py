@@ -49,6 +49,7 @@ from limbeck.run.watch import Silent, Watcher
 from limbeck.teachers.base import Teacher, check_untouched
 from limbeck.teachers.meter import Spent
 from limbeck.train import ranks
+from limbeck.types import known
 
 
 def run(
@@ -119,7 +120,7 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
     """Return the optimizer steps of the teacher, and of student and controls together."""
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
-    labelled = int((labels[train] >= 0).sum())
+    labelled = int(known(labels[train]).sum())
     fits: dict[str, int] = {}
     for one in trained_plans(plan):
         fits |= steps_by_fit(
@@ -172,7 +173,8 @@ def _export(folder: Path, points: Sequence[Point], chosen: Point) -> dict[str, A
     """Write export/ and return the report's section: the files, and the verdict on them."""
     plan, findings, student = chosen.plan, chosen.findings, chosen.student
     best = student[best_seed(student)]
-    trace = trace_graph(best.model, shape=plan.data.shape, kind=kind_of(plan.data))
+    ending = plan.task.ending
+    trace = trace_graph(best.model, shape=plan.data.shape, kind=kind_of(plan.data), ending=ending)
     section = {**ship(folder, plan, best, findings.teacher, trace), "verdict": None, "measured": []}
     last = plan.stages[-1].name
     verdict = findings.verdicts.get(last)

@@ -20,6 +20,7 @@ from limbeck.recipe.model import CONTROLS, Recipe, StageSection, own_classes
 from limbeck.recipe.own import ask_for_trust
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
+from limbeck.recipe.tasks import CONTROLS_OF, check_controls
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
@@ -29,10 +30,13 @@ from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan, model_plan_of, student_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.run.stage_plan import StagePlan, stage_plan
+from limbeck.run.task import Task
+from limbeck.run.tasks import task_of
 from limbeck.teachers.ensemble import Combination
 from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
+from limbeck.types import known
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,11 @@ class Plan:
         """Whether the teacher is a part of each fit of the student, and nothing before or after it."""
         return self.itself is not None or self.peer is not None
 
+    @property
+    def task(self) -> Task:
+        """What the run does otherwise for labels of this kind."""
+        return task_of(self.data.task, self.data.scaling)
+
     def model(self, plan: ModelPlan, seed: int) -> Adapted:
         """Return a teacher or student with the starting weights of a seed."""
         return plan.make(len(self.data.classes), seed)
@@ -140,7 +149,7 @@ def plan_from_recipe(recipe: Recipe, *, trust: bool = False) -> Plan:
 def _check_choosable(recipe: Recipe, data: Data) -> None:
     """Refuse a sweep that has nothing to choose its best variant by."""
     labels = data.visible_labels(recipe.data.labels_per_class, recipe.seed)
-    if not bool((labels[data.validation] >= 0).any()):
+    if not bool(known(labels[data.validation]).any()):
         raise UserError(
             "A sweep chooses among its variants by validation accuracy, but no validation sample has a label; expected "
             "data.labels_per_class of 5 or more."
@@ -204,6 +213,7 @@ def open_data(section: DataSection) -> Data:
         label=section.label,
         drop=section.drop,
         categorical=section.categorical,
+        task=section.task,
     )
     return Data.open(
         expand(section.source),
@@ -231,13 +241,14 @@ def resolve_controls(
     within: whether the teacher is a part of the student's fit, so that nobody has labels to give before; transfers:
     whether the student starts from weights that were trained before.
     """
-    unlabelled = labels_per_class is not None or bool((data.pool.labels[data.train] < 0).any())
+    unlabelled = labels_per_class is not None or not bool(known(data.pool.labels[data.train]).all())
     taught = any(stage.objective.needs for stage in stages) and not within
     possible = ["labels", "smoothing"]
     possible += ["teacher_labels"] if taught else []
     possible += ["self_training"] if unlabelled else []
     possible += ["source_only"] if taught and any(stage.objective.aligns for stage in stages) else []
     possible += ["scratch"] if transfers else []
+    possible = [name for name in possible if name in CONTROLS_OF[data.task]]
     if asked is None:
         return tuple(possible), ()
     if not asked:
@@ -245,6 +256,10 @@ def resolve_controls(
     for name in asked:
         if name not in CONTROLS:
             raise UserError(f"controls expects {', '.join(CONTROLS)}, got {name!r}.{did_you_mean(name, CONTROLS)}")
+    try:
+        check_controls(asked, data.task)
+    except ValueError as error:
+        raise UserError(f"{error}.") from None
     reasons = {
         "self_training": "there is no sample without a label",
         "source_only": "labels leaves the domains apart already, or no term brings them together",

@@ -23,7 +23,7 @@ from limbeck.teachers.module import ModuleTeacher
 from limbeck.train import ranks
 from limbeck.train.hearing import leave, listen
 from limbeck.train.step import check_balance
-from limbeck.types import Batch, Knowledge, Outputs
+from limbeck.types import Batch, Knowledge, Outputs, known
 
 Answer = TypeVar("Answer")
 
@@ -39,7 +39,8 @@ def rehearse(plan: Plan) -> list[str]:
     """
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
     train = plan.data.train
-    rows = torch.cat([train[labels[train] >= 0], train[labels[train] < 0]])[:MOST_SAMPLES]
+    there = known(labels[train])
+    rows = torch.cat([train[there], train[~there]])[:MOST_SAMPLES]
     for views in (plan.views, plan.teacher.views if plan.teacher else None):
         plan.data.pool.batch(rows, view=torch.ones_like(rows), views=views)
     batch = plan.data.pool.batch(rows, labels=labels)
@@ -48,6 +49,7 @@ def rehearse(plan: Plan) -> list[str]:
     start = copied(plan)[1]
     pairs: dict[str, None] = {start: None} if start else {}
     for stage in plan.stages:
+        stage.objective.check_task(plan.data.task)
         speaker, said = teacher, knowledge
         if (own := untrained(plan, stage)) is not None:
             speaker, said = own, _reporting("teacher", batch.inputs, partial(own, batch))

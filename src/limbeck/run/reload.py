@@ -40,11 +40,29 @@ def preprocessing_of(card: dict[str, Any]) -> Preprocessing | None:
     return None if saved is None else Preprocessing.from_json(saved)
 
 
+def check_same_targets(folder: Path, data: Data) -> None:
+    """Raise ModelError when the model of a folder answers something else than this data asks, or in other units."""
+    card = read_card(folder) if (folder / CARD).is_file() else None
+    theirs = "classification" if card is None else card.get("task", "classification")
+    if card is None and data.task == "regression":
+        raise ModelError(
+            f"No {CARD} in {folder} says in what units the model's values are; take the folder of a run on this data."
+        )
+    if card is not None and theirs != data.task:
+        raise ModelError(f"The model in {folder} was trained for {theirs}, but data.task is {data.task}.")
+    if data.scaling is not None and card is not None and card["target"] != data.scaling.as_json():
+        raise ModelError(
+            f"The model in {folder} was trained on values that were brought to mean 0 and deviation 1 over other rows; "
+            f"use the data section and split_seed of the run that it came from."
+        )
+
+
 def check_prepared_alike(folder: Path, data: Data) -> None:
     """Raise ModelError when the model of a folder was made for inputs that a table's rows do not become in this data.
 
     A column that is scaled or flagged otherwise would be misread in silence.
     """
+    check_same_targets(folder, data)
     own = data.preprocessing
     saved = preprocessing_of(read_card(folder)) if (folder / CARD).is_file() else None
     if own is None and saved is None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from limbeck.run.answers import Answers
+from limbeck.run.answers import Floats
 from limbeck.run.chains import BySeed
 from limbeck.run.own_teacher import hears_the_teacher
 from limbeck.run.plan import Plan
 from limbeck.run.stage_plan import StagePlan
+from limbeck.run.task import Task
 from limbeck.teachers.seen import count_seen
+from limbeck.types import known
 
 FEW_STEPS = 100
 
@@ -30,7 +32,7 @@ def whose_labels(plan: Plan, stage: StagePlan) -> list[str]:
     if (plan.teacher is None and plan.black_box is None) or not hears_the_teacher(plan, stage):
         return []
     labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
-    mine = int((labels >= 0).sum())
+    mine = int(known(labels).sum())
     theirs = _labels_of_the_teacher(plan, mine)
     if theirs is None:
         return [
@@ -53,20 +55,24 @@ def same_start(plan: Plan) -> list[str]:
 
 
 def on_the_teacher(
-    stage: StagePlan, teacher: Answers | None, own: Answers | None, controls: Sequence[Answers]
+    task: Task, stage: StagePlan, teacher: Floats | None, own: Floats | None, controls: Mapping[str, Floats]
 ) -> list[str]:
-    """Say how good the stage's own teacher is, or that the run's is no better than a control without it."""
-    best = max(float(one.correct.mean()) for one in controls)
+    """Say how good the stage's own teacher is, or that the run's is no better than a control without it.
+
+    teacher, own, controls: their merits, see `Task`.
+    """
+    best = max(float(merits.mean()) for merits in controls.values())
+    best_told = task.told(best).removesuffix(" right")
     if own is not None:
         return [
-            f"The teacher here is the student of stage {stage.teacher}, {100 * float(own.correct.mean()):.1f} % right; "
-            f"the best control without a teacher, {100 * best:.1f} %."
+            f"The teacher here is the student of stage {stage.teacher}, {task.told(float(own.mean()))}; the best "
+            f"control without a teacher, {best_told}."
         ]
-    if teacher is None or (mean := float(teacher.correct.mean())) > best:
+    if teacher is None or (mean := float(teacher.mean())) > best:
         return []
     return [
-        f"The teacher ({100 * mean:.1f} % right) is no better than a control without it ({100 * best:.1f} %): check "
-        f"its weights, normalisation and class order before you judge the method."
+        f"The teacher ({task.told(mean)}) is no better than a control without it ({best_told}): check its weights, "
+        f"normalisation and class order before you judge the method."
     ]
 
 
@@ -91,4 +97,4 @@ def _labels_of_the_teacher(plan: Plan, mine: int) -> int | None:
         return plan.black_box.labels_seen if plan.black_box is not None else None
     if teacher.settings is None:
         return count_seen(teacher.model.weights.parent) if teacher.model.weights else None
-    return mine if teacher.labels == "same" else int((plan.data.pool.labels >= 0).sum())
+    return mine if teacher.labels == "same" else int(known(plan.data.pool.labels).sum())

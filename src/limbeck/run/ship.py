@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from limbeck.data.combine import take
 from limbeck.data.dataset import Data
@@ -21,9 +23,11 @@ from limbeck.export.run_onnx import Feed, Session
 from limbeck.export.trace import Trace
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import read_card
-from limbeck.run.answers import Answers, metrics_of
+from limbeck.run.answers import Answers, Floats
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan
+
+Array = NDArray[np.float32]
 
 FOLDER = "export"
 PARITY_SAMPLES = 64
@@ -63,10 +67,13 @@ def _describe(
     return {
         "file": f"{FOLDER}/{name}",
         **manifest["files"][name],
-        "metrics": metrics_of(answers_of_file(session, best.seed, data.test), teacher, plan.evaluate),
+        "metrics": plan.task.metrics(
+            answers_of_file(session, best.seed, data.test, plan.task.read_file), teacher, plan.evaluate
+        ),
         **parity,
+        **({} if plan.task.names_a_class else {"agreement": None}),
         "latency_ms": session.latency(raw_of(take(data.pool, np.arange(1))), threads=threads),
-        "temperature": best.temperature,
+        "temperature": best.temperature if plan.task.names_a_class else None,
     }
 
 
@@ -93,7 +100,13 @@ def write_student(
         reading=reading_of(data),
         source_hash=sha256,
         samples=data.pool.inputs[:PARITY_SAMPLES].cpu(),
-        extra={"seed": seed, "architecture": plan.student.title},
+        extra={
+            "task": data.task,
+            "target": data.scaling and data.scaling.as_json(),
+            "seed": seed,
+            "architecture": plan.student.title,
+        },
+        ending=plan.task.ending,
         trace=trace,
         front=front_of(data),
         int8=int8_request(plan, seed),
@@ -150,8 +163,7 @@ def int8_request(plan: Plan, seed: int) -> Int8Request | None:
     return Int8Request(samples.cpu().numpy(), exam_of(inputs, labels.numpy(), data.classes, plan.tolerance))
 
 
-def answers_of_file(session: Session, seed: int, samples: Samples) -> Answers:
-    """Return what an exported file says about samples: its own probabilities, at the temperature inside."""
-    _, probabilities = session.logits_and_probabilities(raw_of(samples))
-    exact = probabilities.astype(np.float64)
-    return Answers((exact / exact.sum(1, keepdims=True))[None], (seed,), samples.labels.cpu().numpy())
+def answers_of_file(session: Session, seed: int, samples: Samples, read: Callable[[Array, Array], Floats]) -> Answers:
+    """Return what an exported file says about samples; read: makes scores [N, C] of its outputs, see `Task`."""
+    said = read(*session.logits_and_probabilities(raw_of(samples)))
+    return Answers(said[None], (seed,), samples.labels.cpu().numpy())

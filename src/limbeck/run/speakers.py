@@ -8,6 +8,7 @@ from limbeck.run.chains import BySeed
 from limbeck.run.ensemble import Member, Ready, box_of, with_box
 from limbeck.run.fits import Workshop
 from limbeck.teachers.base import Teacher
+from limbeck.types import known
 
 
 def train_teachers(workshop: Workshop) -> BySeed:
@@ -31,7 +32,7 @@ def assembled(workshop: Workshop) -> Workshop:
 def _ready(workshop: Workshop, member: Member) -> Ready:
     trained, labels = workshop.train_member(member), workshop.plan.data.pool.labels
     taken = member.model is None or member.model.settings is None
-    return Ready(trained.model, None if taken else int((labels >= 0).sum()), trained.progress.seconds)
+    return Ready(trained.model, None if taken else int(known(labels).sum()), trained.progress.seconds)
 
 
 def speaking(workshop: Workshop, teachers: BySeed) -> dict[int, Teacher | None]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.recipe.sweep import title_of
-from limbeck.run.answers import metrics_of, verdict_json
+from limbeck.run.answers import verdict_json
 from limbeck.run.assess import FEW_VALIDATION, Asked, Findings, correct_together, gather
 from limbeck.run.chains import BySeed, Chains, train_chains
 from limbeck.run.fits import STUDENT, Workshop, validation_accuracy
@@ -158,7 +158,7 @@ def describe_sweep(points: Sequence[Point], chosen: Point) -> dict[str, Any]:
         "sweep": {
             "keys": list(chosen.variant.settings),
             "chosen": chosen.variant.name,
-            "chosen_by": "mean validation accuracy over the seeds",
+            "chosen_by": f"mean validation {_validated_by(chosen.plan)} over the seeds",
         },
         "variants": [_describe(point, point is chosen) for point in points],
     }
@@ -169,7 +169,7 @@ def _describe(point: Point, chosen: bool) -> dict[str, Any]:
     last = plan.stages[-1].name
     verdict = findings.verdicts.get(last)
     answers = {role: findings.answers[key] for role, key in findings.stages[last].items()}
-    metrics = {role: metrics_of(one, findings.teacher, plan.evaluate) for role, one in answers.items()}
+    metrics = {role: plan.task.metrics(one, findings.teacher, plan.evaluate) for role, one in answers.items()}
     return {
         "name": point.variant.name,
         "settings": point.variant.settings,
@@ -179,9 +179,13 @@ def _describe(point: Point, chosen: bool) -> dict[str, Any]:
         "validation_accuracy": validation_accuracy(point.student),
         "architecture": plan.student.title,
         "metrics": metrics[STUDENT],
-        "controls": {role: one["accuracy"] for role, one in metrics.items() if role != STUDENT},
+        "controls": {role: one[plan.task.primary] for role, one in metrics.items() if role != STUDENT},
         "verdict": verdict_json(verdict),
     }
+
+
+def _validated_by(plan: Plan) -> str:
+    return "accuracy" if plan.task.score is None else plan.task.score.name
 
 
 def _note_the_choice(chosen: Point, count: int) -> None:
@@ -193,7 +197,8 @@ def _note_the_choice(chosen: Point, count: int) -> None:
     labels = min(one.validation_samples for one in chosen.student.values())
     few = f" (of only {labels} labels, so another one may be as good)" if labels < FEW_VALIDATION else ""
     note = (
-        f"This is the variant {title_of(chosen.variant.settings)}, chosen among {count} by validation accuracy{few}; "
+        f"This is the variant {title_of(chosen.variant.settings)}, chosen among {count} by validation "
+        f"{_validated_by(chosen.plan)}{few}; "
         f"the p-values of all their verdicts are corrected for their number (Holm)."
     )
     chosen.findings.verdicts[last] = dataclasses.replace(verdict, notes=(*verdict.notes, note))

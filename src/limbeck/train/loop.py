@@ -36,6 +36,7 @@ from limbeck.train.hearing import heard, leave, listen, narrow
 from limbeck.train.order import Halves, Order, order_of
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
+from limbeck.train.score import Score
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
 from limbeck.train.step import Step, check_accumulation, check_balance
 from limbeck.train.threads import SMALL_STEP, fitting_threads
@@ -54,8 +55,9 @@ class Lesson:
     """What a model is taught from. It holds no test sample, so no fit can see one.
 
     samples: the pool that rows count in; rows: int64 [n], shown in training; validation: int64 [m], rows
-    with a visible label, for picking the checkpoint; labels: int64 [len(samples)], -1 = withheld; views:
-    augmentation or None.
+    with a visible label, for picking the checkpoint; labels: int64 [len(samples)], -1 = withheld, or float32
+    [len(samples), C], NaN = withheld; views: augmentation or None; score: what the checkpoint is picked by, None for
+    accuracy.
     """
 
     samples: Samples
@@ -63,6 +65,12 @@ class Lesson:
     validation: Tensor
     labels: Tensor
     views: Views | None = None
+    score: Score | None = None
+
+    @property
+    def slack(self) -> float:
+        """A difference in validation that counts as none: one row that is right or wrong."""
+        return ONE_SAMPLE / max(len(self.validation), 1) if self.score is None else 0.0
 
 
 @dataclass(frozen=True)
@@ -257,7 +265,7 @@ def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
     progress.history.append(asdict(record))
     for observer in course.observers:
         observer(record)
-    return _is_best(progress, record.accuracy, len(course.lesson.validation))
+    return _is_best(progress, record.accuracy, course.lesson.slack)
 
 
 @contextmanager
@@ -356,25 +364,30 @@ def _record(course: _Course, progress: Progress, means: Tensor) -> Record:
         lr=learning_rate(course.settings, progress.step - 1, budget.steps),
         seconds=progress.seconds,
         gradients=course.objective.gradients(progress.step / budget.per_epoch),
+        measure="accuracy" if course.lesson.score is None else course.lesson.score.name,
     )
 
 
 def _validate(course: _Course) -> float | None:
-    """Return the accuracy on the validation rows, of which every process asks about a slice."""
+    """Return the accuracy on the validation rows, of which every process asks about a slice, or the lesson's score."""
     model, lesson = course.model, course.lesson
+    if ranks.world() > 1 and len(lesson.validation):
+        ranks.share_buffers(model)
+    if lesson.score is not None and len(lesson.validation):
+        answers = predict(model, lesson.samples, lesson.validation, course.arithmetic)
+        return lesson.score.figure(answers, lesson.labels.cpu()[lesson.validation.cpu()])
     if ranks.world() == 1 or len(lesson.validation) == 0:
         return accuracy(model, lesson.samples, lesson.validation, lesson.labels, course.arithmetic)
-    ranks.share_buffers(model)
     rows = ranks.slice_of(lesson.validation)
     share = accuracy(model, lesson.samples, rows, lesson.labels, course.arithmetic) or 0.0
     return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
 
 
-def _is_best(progress: Progress, value: float | None, count: int) -> bool:
-    """Whether this epoch's weights are kept; count: of validation rows, of which one is no difference."""
+def _is_best(progress: Progress, value: float | None, slack: float) -> bool:
+    """Whether this epoch's weights are kept; slack: a difference that is none."""
     if value is None or progress.peak_accuracy is None or value > progress.peak_accuracy:
         progress.peak_accuracy, progress.improved_epoch = value, progress.epoch
-    elif value < progress.peak_accuracy - ONE_SAMPLE / count:
+    elif value < progress.peak_accuracy - slack:
         return False
     progress.best_accuracy, progress.best_epoch = value, progress.epoch
     return True

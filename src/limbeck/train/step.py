@@ -49,7 +49,7 @@ class Step:
         with self.phases("optimizer"):
             ranks.average_gradients(self.objective)
             for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["factor"]
+                group["lr"] = rate * group.get("factor", 1.0)
             self.optimizer.step()
         return figures[0] if len(figures) == 1 else torch.stack(figures).sum(0)
 
