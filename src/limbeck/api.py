@@ -23,7 +23,7 @@ from limbeck.errors import ModelError, RecipeError, UserError
 from limbeck.models.adapt import Normalise
 from limbeck.models.trees import Trees
 from limbeck.models.units import InUnits
-from limbeck.models.weights import WEIGHTS, checksum, load_weights
+from limbeck.models.weights import CARD, WEIGHTS, checksum
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.checks import preflight
 from limbeck.preflight.finding import Finding
@@ -44,6 +44,7 @@ from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.pipeline import run
 from limbeck.run.plan import Plan, TeacherPlan, plan_from_recipe, resolve_controls, teacher_of_run
+from limbeck.run.reload import load_model
 from limbeck.run.result import Result, load
 from limbeck.run.stage_plan import StagePlan
 from limbeck.run.tasks import task_of
@@ -220,13 +221,12 @@ def _carry_out(plan: Plan, out: str | Path | None, resume: bool, force: bool, de
             device=pick_device(device),
             watcher=bars,
         )
-    weights = Path(STUDENT) / WEIGHTS
-    with ranks.missing(), ranks.copied(folder, (REPORT, str(weights))) as kept:
+    needed = (REPORT, f"{STUDENT}/{WEIGHTS}", f"{STUDENT}/{CARD}")
+    with ranks.missing(), ranks.copied(folder, needed) as kept:
         found = load(kept)
-        model = plan.model(plan.student, found.report["models"][STUDENT]["best_seed"])
-        load_weights(model.net, kept / weights)
+        model = load_model(kept / STUDENT, plan.model(plan.student, found.report["models"][STUDENT]["best_seed"]).net)
         first = ranks.from_first(str(folder).encode()) or b""
-    return replace(found, folder=Path(first.decode()), model=model.eval())
+    return replace(found, folder=Path(first.decode()), model=model)
 
 
 def _settings(train: Settings | None, epochs: int | None, seeds: int, name: str) -> Settings:

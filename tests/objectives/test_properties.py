@@ -26,6 +26,7 @@ from tests.objectives import (
     test_neuron_selectivity,
     test_relations,
     test_review,
+    test_shared_classifier,
     test_variational,
 )
 from tests.objectives.references import Seen, on_features
@@ -52,6 +53,7 @@ from limbeck.objectives import (
     NeuronSelectivity,
     RelationalLogits,
     Review,
+    SharedClassifier,
     SoftLabels,
     SoftRegression,
     SquaredError,
@@ -120,6 +122,7 @@ EXAMPLES = [
         Review, on_features(test_review.by_hand), zero=False,
         student=test_review.SHAPES[0], teacher=test_review.SHAPES[1],
     ),
+    Example(SharedClassifier, on_features(test_shared_classifier.by_hand), student=VECTORS, teacher=VECTORS),
     Example(
         Variational, on_features(test_variational.by_hand), zero=False,
         student={"s": (3, 2, 2), "u": (4, 1, 1)}, teacher={"t": (2, 2, 2), "w": (3, 1, 1)},

@@ -26,6 +26,7 @@ from limbeck.objectives.relational_angle import RelationalAngle
 from limbeck.objectives.relational_distance import RelationalDistance
 from limbeck.objectives.relational_logits import RelationalLogits
 from limbeck.objectives.review import Review
+from limbeck.objectives.shared_classifier import SharedClassifier
 from limbeck.objectives.similarity_preserving import SimilarityPreserving
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.soft_regression import SoftRegression
@@ -58,6 +59,7 @@ __all__ = [
     "RelationalDistance",
     "RelationalLogits",
     "Review",
+    "SharedClassifier",
     "SimilarityPreserving",
     "SoftLabels",
     "SoftRegression",

@@ -19,6 +19,7 @@ from limbeck.objectives.feature_term import FeatureTerm
 from limbeck.objectives.minimum_class_confusion import MinimumClassConfusion
 from limbeck.objectives.pairing import Pair
 from limbeck.objectives.schedule import Schedule, Weight, peak, told, weight_at
+from limbeck.objectives.shared_classifier import SharedClassifier
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.types import Batch, Knowledge, Outputs, TaskName
@@ -84,6 +85,11 @@ class Objective(nn.Module):
     def aligns(self) -> bool:
         """Whether a term brings two domains together."""
         return any(isinstance(term, ALIGNING) for term in self.terms)
+
+    @property
+    def shared_classifier(self) -> SharedClassifier | None:
+        """The term that wants the teacher's classifier in the place of the student's, None where there is none."""
+        return next((term for term in self.terms if isinstance(term, SharedClassifier)), None)
 
     @property
     def aligned_layers(self) -> tuple[str, ...] | None:

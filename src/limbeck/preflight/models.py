@@ -82,7 +82,8 @@ def check_capacity(subject: Subject) -> list[Finding]:
     if subject.teacher is None or subject.student is None or grown:
         return []
     sample = subject.plan.data.pool.batch(subject.plan.data.train[:1]).inputs
-    teacher, student = (size(copy.deepcopy(model), sample) for model in (subject.teacher, subject.student))
+    learner = subject.learner(subject.plan.stages[-1])
+    teacher, student = (size(copy.deepcopy(model), sample) for model in (subject.teacher, learner))
     sentence = f"Parameters: teacher {teacher.parameters:,}, student {student.parameters:,}."
     return [Finding("note", "capacity", sentence + _judged(teacher, student))]
 

@@ -17,11 +17,13 @@ from limbeck.data.samples import Samples
 from limbeck.models.adapt import Adapted
 from limbeck.preflight.neighbours import guess_by_neighbours
 from limbeck.run.plan import Plan
+from limbeck.run.shared import share, shares
 from limbeck.run.stage_plan import StagePlan
 from limbeck.types import known
 
 JUDGED = 2000
 CHUNK = 512
+SHOWN = 8  # samples by which classifiers are found
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,11 @@ class Subject:
 
     def learner(self, stage: StagePlan) -> Adapted:
         """Return who learns in a stage, with the starting weights of the first seed."""
+        if shares(stage) and self.teacher is not None:
+            model = self.plan.model(self.plan.learner(stage), self.plan.seeds[0])
+            inputs = self.plan.data.pool.batch(self.plan.data.train[:SHOWN]).inputs
+            share(model, copy.deepcopy(self.teacher), inputs, stage.objective)
+            return model
         if stage.student is not None:
             return self.plan.model(stage.student, self.plan.seeds[0])
         assert self.student is not None

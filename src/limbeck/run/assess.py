@@ -26,6 +26,7 @@ from limbeck.run.listen import describe_black_box, listen
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.pictures import curves
 from limbeck.run.plan import Plan
+from limbeck.run.shared import learner
 from limbeck.run.stage_plan import StagePlan
 from limbeck.run.task import Task
 from limbeck.types import known
@@ -114,7 +115,7 @@ def gather(plan: Plan, teachers: BySeed, chains: Chains, asked: Asked) -> Findin
             key = shared or _key_of(plan, chains, stage, role)
             if shared is None:
                 kind = "control" if role != STUDENT else "student" if stage is plan.stages[-1] else "stage"
-                findings.made[key] = plan.learner(stage)
+                findings.made[key] = learner(plan, stage, role)
                 _add(findings, key, kind, role, fits, asked.fits(fits, plan))
             findings.stages.setdefault(stage.name, {})[role] = key
     if plan.controls:

@@ -36,6 +36,7 @@ from limbeck.run.knowledge import LEDGER, hear
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.plan import Plan, TeacherPlan
 from limbeck.run.profile import Profile, phases_of
+from limbeck.run.shared import HEAD, learner, share, shares
 from limbeck.run.stage_plan import StagePlan, count_of_teaching
 from limbeck.run.watch import Watcher
 from limbeck.run.within import teacher_within
@@ -127,13 +128,16 @@ class Workshop:
         student: what a control must keep step with; labeller: the control whose predictions self_training takes
         as labels.
         """
-        plan, made = self.plan, self.plan.learner(stage)
+        plan, made = self.plan, learner(self.plan, stage, role)
         made = made.from_scratch() if role == SCRATCH else made
         model = plan.model(made, seed)
         if before is not None:
             model.net.load_state_dict(before.model.net.state_dict())
         elif made.layers is not None:
-            start_from(model, self.teachers.get(seed, self.teachers[min(self.teachers)]).model, plan)
+            start_from(model, self._trained_teacher(seed), plan)
+        if shares(stage, role):
+            inputs = self.pool.batch(plan.data.train[:SAMPLE]).inputs.cpu()
+            share(model, self._trained_teacher(seed), inputs, stage.objective)
         labels = plan.data.visible_labels(plan.labels_per_class, seed)
         objective = objective_of(stage, role, plan.task.label)
         validation = self._validation(labels)
@@ -145,9 +149,13 @@ class Workshop:
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
+        frozen = (HEAD,) if shares(stage, role) else frozen
         job = Job(role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen)
         trained = self._carry_out(job, folder)
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
+
+    def _trained_teacher(self, seed: int) -> Adapted:
+        return self.teachers.get(seed, self.teachers[min(self.teachers)]).model
 
     def teacher(self, trained: Trained | None) -> Teacher | None:
         """Return the trained teacher, or the black box, as the fits hear it: `limbeck.run.knowledge`."""

@@ -23,6 +23,7 @@ from limbeck.files import delete, write_text
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import has_matrix_units
 from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
+from limbeck.models.shared_head import SharedHead
 from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
@@ -188,6 +189,7 @@ def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature:
     normalise = model.normalise
     return {
         "architecture": made.architecture,
+        "shared_classifier": model.net.described() if isinstance(model.net, SharedHead) else None,
         "title": made.title,
         "task": data.task,
         "classes": list(data.classes),

@@ -29,6 +29,7 @@ from limbeck.run.ensemble import EnsemblePlan, Member, box_of
 from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan, model_plan_of, student_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
+from limbeck.run.shared import check_sharing
 from limbeck.run.stage_plan import StagePlan, stage_plan
 from limbeck.run.task import Task
 from limbeck.run.tasks import task_of
@@ -197,6 +198,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         itself=itself,
         peer=peer,
     )
+    check_sharing(plan)
     return settled(plan)
 
 

@@ -17,6 +17,7 @@ from limbeck.run.fits import objective_of
 from limbeck.run.inherit import copied
 from limbeck.run.own_teacher import untrained
 from limbeck.run.plan import Plan
+from limbeck.run.shared import share, shares
 from limbeck.run.stage_plan import StagePlan
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
@@ -99,6 +100,8 @@ def _take_a_step(
         _try("student", student.eval(), few.inputs)
         objective.aims(said, few, student.classes)
         return []
+    if shares(stage) and isinstance(teacher, ModuleTeacher):  # no other one gives features
+        share(student, teacher.model, few.inputs, objective)
     if not any(parameter.requires_grad for parameter in student.parameters()):
         raise ModelError("The student has no parameter that can be trained: all are frozen (requires_grad is False).")
     _try("student", student.eval(), few.inputs)

@@ -12,6 +12,7 @@ from limbeck.data.preprocess import Preprocessing
 from limbeck.errors import ModelError
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.library import LIBRARIES
+from limbeck.models.shared_head import reheaded
 from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card
 from limbeck.recipe.choices import MODELS
 
@@ -23,7 +24,7 @@ def load_model(folder: Path, net: nn.Module | None = None) -> Adapted:
     is no model, when its architecture is not of the zoo and no net is given, or when the weights differ.
     """
     card = read_card(folder)
-    net = build_net(folder, card) if net is None else net
+    net = build_net(folder, card) if net is None else reheaded(net, card)
     load_weights(net, folder / WEIGHTS, expected=card["sha256"])
     return Adapted(net, classes=len(card["classes"]), normalise=normalise_of(card)).eval()
 
@@ -96,4 +97,4 @@ def build_net(folder: Path, card: dict[str, Any]) -> nn.Module:
     if name in LIBRARIES:  # the weights are those of the folder
         options = {key: None if key == "weights" else value for key, value in options.items() if key != "pretrained"}
     net: nn.Module = MODELS[name](card["shape"], len(card["classes"]), **options)
-    return net
+    return reheaded(net, card)

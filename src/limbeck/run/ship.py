@@ -26,6 +26,7 @@ from limbeck.models.weights import read_card
 from limbeck.run.answers import Answers, Floats
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan
+from limbeck.run.shared import learner
 
 Array = NDArray[np.float32]
 
@@ -104,7 +105,7 @@ def write_student(
             "task": data.task,
             "target": data.scaling and data.scaling.as_json(),
             "seed": seed,
-            "architecture": plan.student.title,
+            "architecture": learner(plan, plan.stages[-1]).title,
         },
         ending=plan.task.ending,
         trace=trace,

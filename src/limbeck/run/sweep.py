@@ -20,6 +20,7 @@ from limbeck.run.chains import BySeed, Chains, train_chains
 from limbeck.run.fits import STUDENT, Workshop, validation_accuracy
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan, Variant
+from limbeck.run.shared import learner
 from limbeck.teachers.base import Teacher
 
 VARIANTS = "variants"
@@ -177,7 +178,7 @@ def _describe(point: Point, chosen: bool) -> dict[str, Any]:
         "folder": f"{VARIANTS}/{point.variant.name}",
         "chosen": chosen,
         "validation_accuracy": validation_accuracy(point.student),
-        "architecture": plan.student.title,
+        "architecture": learner(plan, plan.stages[-1]).title,
         "metrics": metrics[STUDENT],
         "controls": {role: one[plan.task.primary] for role, one in metrics.items() if role != STUDENT},
         "verdict": verdict_json(verdict),
