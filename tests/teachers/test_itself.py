@@ -211,7 +211,7 @@ def test_check_finds_no_fault() -> None:
 def test_hard_labels_of_its_own_are_no_control() -> None:
     made = plan_of(RECIPE + "controls: [labels, teacher_labels]\n")
     assert made.controls == ("labels",)
-    assert made.notes == ("The control teacher_labels was left out: no term asks another model.",)
+    assert made.notes == ("The control teacher_labels was left out: no term asks a finished model.",)
 
 
 @pytest.mark.parametrize(

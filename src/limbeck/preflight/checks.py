@@ -90,7 +90,7 @@ def checks_for(subject: Subject) -> Iterable[Check]:
         return
     if subject.taught:
         yield from OF_A_FINISHED_TEACHER if is_of_classes else (check_quality, check_eval_mode)
-    stages = subject.plan.stages if subject.plan.itself is None else ()
+    stages = () if subject.plan.teaches_within else subject.plan.stages
     needed = any(stage.objective.needs and stage.teacher is None for stage in stages)
     if (
         subject.student is not None

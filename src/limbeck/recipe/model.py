@@ -244,6 +244,12 @@ class Recipe(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _peer_in_whole_steps(self) -> Recipe:
+        if self.teacher is not None and self.teacher.mutual is not None:
+            check_peer(self)
+        return self
+
     def resolved_stages(self) -> tuple[StageSection, ...]:
         """Return the stages, the short form as one, with `from` and `train` filled in."""
         if self.stages is None:
@@ -283,10 +289,30 @@ def check_stage(stages: tuple[StageSection, ...], *, is_last: bool) -> None:
         )
 
 
+def check_peer(recipe: Recipe) -> None:
+    """Raise ValueError where a recipe with a peer keeps answers, takes batches in parts, or has no classes."""
+    if recipe.data.task != "classification":
+        raise ValueError(
+            f"teacher.mutual lets two classifiers teach each other, got task {recipe.data.task!r}; take another teacher"
+        )
+    usual, told = dict(KnowledgeSection()), dict(recipe.knowledge)
+    if wrong := [key for key in told if told[key] != usual[key] and (key, told[key]) != ("mode", "live")]:
+        raise ValueError(
+            f"knowledge.{wrong[0]} is about kept answers, but the peer of teacher.mutual is another one at each step; "
+            f"leave it out"
+        )
+    parts = [stage.train.accumulate for stage in recipe.resolved_stages() if stage.train and stage.teacher is None]
+    if max(parts, default=1) > 1:
+        raise ValueError(
+            f"train.accumulate is {max(parts)}, but the peer of teacher.mutual answers for whole batches; set it to 1"
+        )
+
+
 def own_classes(recipe: Recipe) -> list[str]:
     """Return the classes of the user's own that a recipe names, package.module:Class, each once."""
     teachers = [] if recipe.teacher is None else [recipe.teacher, *(recipe.teacher.ensemble or ())]
     models = [recipe.student.model, *(one.model for one in teachers)]
+    models += [recipe.teacher.mutual.model] if recipe.teacher is not None and recipe.teacher.mutual is not None else []
     models += [stage.student.model for stage in recipe.stages or () if stage.student is not None]
     terms = [term for stage in recipe.resolved_stages() for term in stage.objective]
     changes = [*recipe.data.augment, *(change for one in teachers for change in one.train.augment or ())]

@@ -142,8 +142,18 @@ class SelfSection(Strict):
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
 
 
+class MutualSection(Strict):
+    """A second student, the peer, that learns beside the first: each is taught by the other's answers.
+
+    model: its architecture; the student's unless given.
+    """
+
+    model: ModelChoice | None = None
+
+
 class TeacherSection(OriginSection):
-    """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`), several (`ensemble`), or `self`.
+    """Who teaches: trained here (`model`, `train`) or taken from elsewhere (`source`), several (`ensemble`), `self`, or
+    a peer (`mutual`).
 
     http: how a teacher behind an address is asked.
     labels: `all` the labels there are, or the `same` as the student's, which trains a teacher for each seed where
@@ -153,6 +163,7 @@ class TeacherSection(OriginSection):
     combine: an ensemble's mean of `probabilities` (at temperature 1, softened after) or of `logits`.
     weights: of an ensemble's teachers: `equal`, a list, or by sample `confidence` or `agreement`.
     self: the student's own moving average teaches, in place of another model.
+    mutual: a second student that learns in the same steps teaches, and is taught by the first.
     """
 
     http: HttpSection | None = None
@@ -162,17 +173,19 @@ class TeacherSection(OriginSection):
     combine: Combine = "probabilities"
     weights: Weights = "equal"
     itself: SelfSection | None = Field(default=None, alias="self")
+    mutual: MutualSection | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> TeacherSection:
         if self.ensemble is None and (self.combine, self.weights) != ("probabilities", "equal"):
             raise ValueError("combine and weights are an ensemble's, but there is no ensemble")
-        if self.ensemble is None and self.itself is None:
+        wholes = {"ensemble": self.ensemble, "self": self.itself, "mutual": self.mutual}
+        whole, *more = [name for name, section in wholes.items() if section is not None] or ["", ""]
+        if not whole:
             self.check_origin()
             return self
-        whole = "ensemble" if self.ensemble is not None else "self"
         others = {"source": self.source is not None, **self.given(), "normalise": self.normalise != "data"}
-        others["self"] = self.ensemble is not None and self.itself is not None
+        others |= dict.fromkeys(more, True)
         if wrong := [key for key, there in others.items() if there]:
             hint = "; give it to the teachers in it" if whole == "ensemble" else ""
             raise ValueError(f"{wrong[0]} does not go with {whole}{hint}")
@@ -182,7 +195,8 @@ class TeacherSection(OriginSection):
     @property
     def is_one_model(self) -> bool:
         """Whether it is a model that can be looked into: trained here, of a run or a file, its classes the data's."""
-        alone = self.ensemble is None and self.itself is None and self.classes is None and not self.ready
+        others = (self.ensemble, self.itself, self.mutual, self.classes)
+        alone = all(one is None for one in others) and not self.ready
         return alone and kind_of(self.source) in TRAINED
 
     def _check_members(self) -> None:

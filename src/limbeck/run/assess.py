@@ -165,7 +165,7 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
             "model": findings.stages[stage.name][STUDENT],
             "objective": stage.objective.describe(),
             "frozen": next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).frozen,
-            "teacher": stage.teacher or ("itself" if plan.itself is not None and stage.objective.needs else None),
+            "teacher": stage.teacher or (_within(plan) if stage.objective.needs else None),
             "copied": copied(plan)[0] if stage.start == "scratch" and stage.student is None else {},
             "layers": list(next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).layers),
             "controls": {role: key for role, key in findings.stages[stage.name].items() if role != STUDENT},
@@ -173,6 +173,10 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
         }
         for stage in plan.stages
     ]
+
+
+def _within(plan: Plan) -> str | None:
+    return "itself" if plan.itself is not None else "peer" if plan.peer is not None else None
 
 
 def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
@@ -248,6 +252,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
             *remarks.short_training(plan, stage, findings.fits[keys[STUDENT]]),
             *remarks.whose_labels(plan, stage),
             *remarks.same_start(plan),
+            *remarks.on_the_peer(findings.fits[keys[STUDENT]]),
             *remarks.on_the_teacher(task, stage, theirs, None if own is None else task.merits(own), controls),
         ],
     )

@@ -154,7 +154,7 @@ def _can_be_repeated(workshop: Workshop) -> bool:
 def _hear_the_same(workshop: Workshop, teachers: Mapping[int, Teacher | None]) -> bool:
     """Whether a helper reads the same answers: those of a store, of a file, or none."""
     known = all(stage.settings.patience is None for one in _points(workshop.plan) for stage in one.stages)
-    recalled = workshop.plan.itself is None and all(one is None or one.recalls for one in teachers.values())
+    recalled = not workshop.plan.teaches_within and all(one is None or one.recalls for one in teachers.values())
     recalled &= all(
         workshop.remembers(stage) for one in _points(workshop.plan) for stage in one.stages if stage.teacher
     )

@@ -39,8 +39,8 @@ from limbeck.run.profile import Profile, phases_of
 from limbeck.run.shared import HEAD, learner, share, shares
 from limbeck.run.stage_plan import StagePlan, count_of_teaching
 from limbeck.run.watch import Watcher
+from limbeck.run.within import teacher_within
 from limbeck.teachers.base import Teacher
-from limbeck.teachers.itself import SelfTeacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.teachers.seen import copy_seen, save_seen
 from limbeck.train.loop import Budget, Lesson, Observer, Progress, predict
@@ -147,9 +147,7 @@ class Workshop:
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
         lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
-        if plan.itself is not None and stage.teacher is None:
-            teacher = SelfTeacher(copy.deepcopy(model).to(self.device), plan.itself)
-        needed = teacher if objective.needs else None
+        needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
         frozen = (HEAD,) if shares(stage, role) else frozen
         job = Job(role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen)
@@ -197,6 +195,10 @@ class Workshop:
         sample = self.pool.batch(self.plan.data.train[:SAMPLE]).inputs
         model = copy.deepcopy(trained.model).to(self.device)
         return ModuleTeacher(model, sample, self.plan.stages[0].settings.precision)
+
+    def _teacher_within(self, stage: StagePlan, model: Adapted, seed: int) -> Teacher | None:
+        sample = self.pool.batch(self.plan.data.train[:SAMPLE]).inputs
+        return teacher_within(self.plan, stage, model, seed, self.device, sample)
 
     def _stage_budget(self, stage: StagePlan, labels: Tensor, student: Trained | None) -> Budget:
         """Return the steps of the student's stage; a control gets the same, even where it has fewer samples."""

@@ -32,7 +32,8 @@ from limbeck.run.profile import timed
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
 from limbeck.train.grown import grow
-from limbeck.train.loop import Budget, Lesson, Observer, Progress, fit, predict
+from limbeck.train.loop import Budget, Lesson, Observer, Progress, accuracy, fit, predict
+from limbeck.train.peer import Peer
 from limbeck.train.phases import Phases
 from limbeck.train.settings import Settings
 
@@ -55,6 +56,7 @@ class Trained:
     validation_samples: int = 0
     layers: tuple[dict[str, Any], ...] = ()  # that terms on features compared, see `pairs_json`
     frozen: dict[str, Any] | None = None  # what was frozen: patterns, tensors, parameters, checksum before and after
+    peer_accuracy: float | None = None  # on the validation samples, of who learned beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +133,7 @@ class Job:
         description: dict[str, Any] = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
         description |= {"learned": self.objective.learned}
         result = {"progress": asdict(progress), "temperature": temperature, "from_cache": False}
+        result |= {"peer_accuracy": self._peer_accuracy()}
         kept = frozen_state(self.model)
         frozen = {"patterns": self.freeze, "tensors": len(kept), "parameters": sum(map(torch.numel, kept.values())),
                   "checksum": before}  # fmt: skip
@@ -157,6 +160,13 @@ class Job:
             return False
         return True
 
+    def _peer_accuracy(self) -> float | None:
+        """Return how good the peer is at the end, None where nobody learned beside the model."""
+        lesson = self.lesson
+        if not isinstance(self.teacher, Peer):
+            return None
+        return accuracy(self.teacher.model, lesson.samples, lesson.validation, lesson.labels)
+
     def _read(self, folder: Path) -> Trained:
         found: dict[str, Any] = json.loads((folder / FIT).read_text(encoding="utf-8"))
         load_weights(self.model.net, folder / WEIGHTS, expected=read_card(folder)["sha256"])
@@ -165,6 +175,7 @@ class Job:
         return Trained(
             self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"],
             len(self.lesson.validation), tuple(found.get("layers", ())), found.get("frozen"),
+            found.get("peer_accuracy"),
         )  # fmt: skip
 
 

@@ -8,8 +8,8 @@ from limbeck.run.fits import Workshop
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan
 from limbeck.run.stage_plan import StagePlan
+from limbeck.run.within import teacher_within
 from limbeck.teachers.base import Teacher, check_untouched
-from limbeck.teachers.itself import SelfTeacher
 from limbeck.teachers.module import ModuleTeacher
 
 CPU = torch.device("cpu")
@@ -36,8 +36,8 @@ class OwnTeachers:
 
 def untrained(plan: Plan, stage: StagePlan, device: torch.device = CPU) -> Teacher | None:
     """Return the student that will teach a stage, as it is before it has learned; None where the run's teacher does."""
-    if plan.itself is not None and stage.teacher is None:
-        return SelfTeacher(plan.model(plan.learner(stage), plan.seeds[0]).to(device), plan.itself)
+    if plan.teaches_within and stage.teacher is None:
+        return teacher_within(plan, stage, plan.model(plan.learner(stage), plan.seeds[0]), plan.seeds[0], device)
     named = next((one for one in plan.stages if one.name == stage.teacher), None)
     return None if named is None else ModuleTeacher(plan.model(plan.learner(named), plan.seeds[0]).to(device))
 
@@ -54,4 +54,4 @@ def lineage(plan: Plan, stage: StagePlan) -> list[StagePlan]:
 
 def hears_the_teacher(plan: Plan, stage: StagePlan) -> bool:
     """Whether the teacher of the run has a part in what a stage's student learned."""
-    return plan.itself is None and any(one.objective.needs and one.teacher is None for one in lineage(plan, stage))
+    return not plan.teaches_within and any(one.objective.needs and one.teacher is None for one in lineage(plan, stage))

@@ -52,12 +52,20 @@ class TeacherPlan:
 
 
 @dataclass(frozen=True, eq=False)
+class PeerPlan:
+    """A student that learns beside the one that ships. model: None for the architecture of that one."""
+
+    model: ModelPlan | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a run needs to know. At most one of teacher (a model), black_box (answers alone) and itself is given.
+    """Everything a run needs to know. At most one of teacher (a model), black_box (answers alone), itself and peer is
+    given.
 
     variants: the points of a sweep, which share data, teacher and seeds; the plan itself is then that of the first.
     wishes: how the teacher's answers are kept; ensemble: what the black box is made of, before it is trained; itself:
-    the decay of the student's moving average, which then teaches.
+    the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it.
     """
 
     name: str
@@ -81,6 +89,12 @@ class Plan:
     wishes: Wishes = field(default_factory=Wishes)
     ensemble: EnsemblePlan | None = None
     itself: float | None = None
+    peer: PeerPlan | None = None
+
+    @property
+    def teaches_within(self) -> bool:
+        """Whether the teacher is a part of each fit of the student, and nothing before or after it."""
+        return self.itself is not None or self.peer is not None
 
     @property
     def task(self) -> Task:
@@ -151,8 +165,10 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     stages = tuple(_stage_plan(stage, data) for stage in recipe.resolved_stages())
     teacher = recipe.teacher
     itself = teacher.itself.decay if teacher and teacher.itself else None
+    peer = _peer_plan(teacher, student, data) if teacher and teacher.mutual else None
+    within = itself is not None or peer is not None
     controls, notes = resolve_controls(
-        recipe.controls, data, few, stages, itself=itself is not None, transfers=student.anew is not None
+        recipe.controls, data, few, stages, within=within, transfers=student.anew is not None
     )
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
@@ -165,7 +181,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         data=data,
         student=student,
         stages=stages,
-        teacher=_teacher_plan(recipe, teacher, data, views) if teacher and not box and itself is None else None,
+        teacher=_teacher_plan(recipe, teacher, data, views) if teacher and not box and not within else None,
         controls=controls,
         labels_per_class=few,
         views=views,
@@ -180,6 +196,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         wishes=Wishes(**dict(recipe.knowledge)),
         ensemble=ensemble,
         itself=itself,
+        peer=peer,
     )
     check_sharing(plan)
     return settled(plan)
@@ -218,16 +235,16 @@ def resolve_controls(
     labels_per_class: int | None,
     stages: Sequence[StagePlan],
     *,
-    itself: bool = False,
+    within: bool = False,
     transfers: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the controls to train, and a note for each that was asked for but makes no sense here.
 
-    itself: whether the student is its own teacher, so that nobody else has labels to give; transfers: whether the
-    student starts from weights that were trained before.
+    within: whether the teacher is a part of the student's fit, so that nobody has labels to give before; transfers:
+    whether the student starts from weights that were trained before.
     """
     unlabelled = labels_per_class is not None or not bool(known(data.pool.labels[data.train]).all())
-    taught = any(stage.objective.needs for stage in stages) and not itself
+    taught = any(stage.objective.needs for stage in stages) and not within
     possible = ["labels", "smoothing"]
     possible += ["teacher_labels"] if taught else []
     possible += ["self_training"] if unlabelled else []
@@ -249,7 +266,7 @@ def resolve_controls(
         "self_training": "there is no sample without a label",
         "source_only": "labels leaves the domains apart already, or no term brings them together",
         "scratch": "the student starts from new weights in any case",
-        "teacher_labels": "no term asks another model" if itself else "no term asks a teacher",
+        "teacher_labels": "no term asks a finished model" if within else "no term asks a teacher",
     }
     notes = [f"The control {name} was left out: {reasons[name]}." for name in asked if name not in possible]
     return tuple(name for name in possible if name in {"labels", *asked}), tuple(notes)
@@ -268,6 +285,18 @@ def _ensemble_plan(recipe: Recipe, section: TeacherSection, data: Data, views: V
         model = None if box else _teacher_plan(recipe, one, data, views)
         members.append(Member(name_of(number, one), recipe.seed + number, model, box))
     return EnsemblePlan(tuple(members), Combination(section.combine, section.weights))
+
+
+def _peer_plan(section: TeacherSection, student: ModelPlan, data: Data) -> PeerPlan:
+    """Return who learns beside the student. Raises UserError for trees, which take no steps."""
+    choice = section.mutual.model if section.mutual else None
+    model = None if choice is None else model_plan_of(choice, section.normalise, data)
+    if trees := [one for one in (student, model) if one is not None and one.grown]:
+        raise UserError(
+            f"teacher.mutual lets two networks learn step by step, but {trees[0].title} is grown in one; expected a "
+            f"network."
+        )
+    return PeerPlan(model)
 
 
 def _teacher_plan(recipe: Recipe, section: OriginSection, data: Data, views: Views | None) -> TeacherPlan:

@@ -76,6 +76,20 @@ def on_the_teacher(
     ]
 
 
+def on_the_peer(fits: BySeed) -> list[str]:
+    """Say how good the peer became that learned beside the student, on validation samples, and the student there."""
+    found = [(one.peer_accuracy, one.progress.best_accuracy) for one in fits.values()]
+    peers = [100 * peer for peer, _ in found if peer is not None]
+    students = [100 * mine for peer, mine in found if peer is not None and mine is not None]
+    if not peers or len(students) < len(peers):
+        return []
+    each = f" ({', '.join(f'{one:.1f}' for one in peers)} by seed)" if len(peers) > 1 else ""
+    return [
+        f"The peer that learned beside the student gets {sum(peers) / len(peers):.1f} % of the validation samples "
+        f"right after its last step{each}, the student as it is kept {sum(students) / len(students):.1f} %."
+    ]
+
+
 def _labels_of_the_teacher(plan: Plan, mine: int) -> int | None:
     """Return how many labels the teacher has seen, None when nobody knows; mine: how many the student has."""
     teacher = plan.teacher

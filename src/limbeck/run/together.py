@@ -33,6 +33,8 @@ def divide(plan: Plan) -> Plan:
                 f"Limbeck divides batches, not models: expected a launch with plain data parallelism, got {name}. "
                 f"Switch it off in accelerate's configuration (distributed_type: MULTI_GPU)."
             )
+    if plan.peer is not None:
+        raise UserError(f"teacher.mutual trains the peer in one process, and {count} were started; start one alone.")
     notes = [f"Trained by {count} processes, each with a slice of every batch."]
     if any(_has_batch_norm(plan, made) for made in _made(plan)):
         notes.append("Batch norm took its statistics from each process's slice of a batch, not from all of it.")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import Failure, ObjectiveError
 from limbeck.models.adapt import Adapted
-from limbeck.types import Batch, Knowledge
+from limbeck.types import Batch, Knowledge, Outputs
 
 
 class Teacher(ABC):
@@ -20,8 +20,8 @@ class Teacher(ABC):
     at no cost; precision: of its arithmetic. A teacher that gives "probs" but no "logits" answers with log
     probabilities in `Knowledge.logits`: their softmax is the distribution, tails and all, but terms that need logits
     are refused. One that provides "features" gives them by the paths of its layers, to who listens to these. moving:
-    weights that follow the student's, which a checkpoint then holds as well; None for all teachers but the student
-    itself.
+    weights that change within the fit, which a checkpoint then holds as well, and the optimizer those of them that want
+    a gradient; None for all teachers but the student itself and its peer.
     """
 
     provides: frozenset[str]
@@ -42,6 +42,9 @@ class Teacher(ABC):
 
     def follow(self, student: Adapted, step: int) -> None:  # noqa: B027 (most teachers stay as they are)
         """Hear that the student has taken a step, numbered from 0."""
+
+    def hear(self, student: Outputs) -> None:  # noqa: B027 (most teachers do not learn)
+        """Hear what the student says about the batch that was asked about last, before it takes its step."""
 
     def layers(self, inputs: Tensor) -> tuple[str, ...]:
         """Return the paths of the layers that a student's may be compared with, tried on inputs [B, ...]."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from torch import Tensor
+
 from limbeck.models.adapt import Adapted
 from limbeck.models.stages import stages_of
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
-from limbeck.types import Batch
+from limbeck.types import Batch, Outputs
 
 
 def listen(model: Adapted, objective: Objective, teacher: Teacher | None, batch: Batch, samples: int) -> Context:
@@ -45,3 +49,16 @@ def leave(model: Adapted, objective: Objective, teacher: Teacher | None, batch: 
     model.listen_to(())
     if teacher is not None and objective.compares_features:
         teacher.listen_to((), batch.inputs)
+
+
+def heard(teacher: Teacher | None, forward: Callable[[Tensor], Outputs]) -> Callable[[Tensor], Outputs]:
+    """Return the student's forward pass as one whose outputs a teacher hears that changes within the fit."""
+    if teacher is None or teacher.moving is None:
+        return forward
+
+    def passing(inputs: Tensor) -> Outputs:
+        outputs = forward(inputs)
+        teacher.hear(outputs)
+        return outputs
+
+    return passing

@@ -32,7 +32,7 @@ from limbeck.train import ranks
 from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.train.compiled import compiled, wants_compiling
-from limbeck.train.hearing import leave, listen, narrow
+from limbeck.train.hearing import heard, leave, listen, narrow
 from limbeck.train.order import Halves, Order, order_of
 from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
@@ -143,14 +143,14 @@ def fit(
             settings.compile, model, accelerator.device, work, budget.steps
         )
         order, best, progress = _order(lesson, seed), {}, Progress(precision=usual.precision, compiled=compiles)
-        optimizer = build_optimizer(settings, model, objective.parameters())
-        modules = {"model": model.net, "objective": objective}
+        modules = _changing(model, objective, teacher)
+        optimizer = build_optimizer(settings, model, objective.parameters(), modules.get("teacher"))
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(usual, precision=progress.precision)
         batches_of = partial(_batches, lesson, order, settings)
         quick = _quickened(accelerator.prepare(model), arithmetic, settings, progress, batches_of)
-        take = Step(partial(arithmetic.forward, quick), objective, Tensor.backward, optimizer, phases)
+        take = Step(heard(teacher, partial(arithmetic.forward, quick)), objective, Tensor.backward, optimizer, phases)
         course = _Course(name, seed, model, objective, lesson, settings, budget, observers, arithmetic)
         started, saved, before = time.monotonic() - progress.seconds, time.monotonic(), progress.asked - _asked(teacher)
         steps = range(progress.step, min(budget.steps, budget.stop_at or budget.steps))

@@ -57,13 +57,17 @@ class Settings:
         return self.steps if self.steps is not None else self.epochs * self.steps_per_epoch(samples)
 
 
-def build_optimizer(settings: Settings, model: nn.Module, others: Iterable[nn.Parameter] = ()) -> torch.optim.Optimizer:
+def build_optimizer(
+    settings: Settings, model: nn.Module, others: Iterable[nn.Parameter] = (), beside: nn.Module | None = None
+) -> torch.optim.Optimizer:
     """Return the optimizer that the settings name, over a model's trainable parameters and others.
 
-    Each group has a `factor` that its learning rate is multiplied by.
+    beside: a network that learns along with the model, under the same settings. Each group has a `factor` that its
+    learning rate is multiplied by.
     """
     groups: dict[float, list[nn.Parameter]] = {}
-    for factor, parameter in [*_factors(settings, model), *((1.0, one) for one in others)]:
+    along = [] if beside is None else _factors(settings, beside)
+    for factor, parameter in [*_factors(settings, model), *((1.0, one) for one in others), *along]:
         if parameter.requires_grad:
             groups.setdefault(factor, []).append(parameter)
     trainable = [{"params": group, "factor": factor} for factor, group in groups.items()]
