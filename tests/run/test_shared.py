@@ -177,8 +177,9 @@ stages:
         ),
         ("student: {", "student: {freeze: [body], ", "leave freeze out, got body"),
         (TEACHER, "{self: {}}", "but the student itself teaches stage student"),
+        (TEACHER, "{mutual: {}}", "but a student beside it teaches stage student"),
     ],
-    ids=["later stage", "stage after", "taught by it", "teacher of a stage", "freeze", "self"],
+    ids=["later stage", "stage after", "taught by it", "teacher of a stage", "freeze", "self", "mutual"],
 )  # fmt: skip
 def test_where_it_cannot_be(old: str, new: str, said: str) -> None:
     with pytest.raises(UserError, match=said):

@@ -40,8 +40,9 @@ def check_sharing(plan: Plan) -> None:
     for stage in plan.stages:
         if not shares(stage):
             continue
-        if plan.itself is not None or stage.teacher is not None:
-            who = "the student itself" if stage.teacher is None else f"stage {stage.teacher}"
+        if plan.teaches_within or stage.teacher is not None:
+            own = "the student itself" if plan.peer is None else "a student beside it"
+            who = own if stage.teacher is None else f"stage {stage.teacher}"
             raise UserError(
                 f"{TERM} gives the student the classifier of the run's teacher, but {who} teaches stage {stage.name}; "
                 f"take a teacher of one model there, or leave the term out."
