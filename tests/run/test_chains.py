@@ -10,6 +10,7 @@ from torch import nn
 from limbeck.objectives import CrossEntropy, SoftLabels, TeacherLabels
 from limbeck.objectives.objective import Objective
 from limbeck.run.chains import folder_of, steps_by_fit, train_chains
+from limbeck.run.classification import Classification
 from limbeck.run.jobs import Trained
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.stage_plan import StagePlan
@@ -40,7 +41,9 @@ class Workshop:
 
     def __init__(self, stages: tuple[StagePlan, ...], steps: dict[str, int] | None = None) -> None:
         controls = ("labels", "teacher_labels", "self_training")
-        self.plan: Any = SimpleNamespace(stages=stages, seeds=(0, 1), controls=controls, student=STUDENT_PLAN)
+        self.plan: Any = SimpleNamespace(
+            stages=stages, seeds=(0, 1), controls=controls, student=STUDENT_PLAN, task=Classification()
+        )
         self.folder = Path("run")
         self.steps = steps or {}
         self.calls: list[tuple[str, str, int]] = []
