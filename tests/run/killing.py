@@ -111,7 +111,7 @@ def prepare(recipe: Path) -> Plan:
     """Load what all children share, and take the place of what is slow and the same each time."""
     plan = plan_from_recipe(load_recipe(recipe))
     traced = trace_graph(plan.model(plan.student, 0).eval(), shape=plan.data.shape, kind="image")
-    limbeck.run.pipeline.trace_graph = lambda model, *, shape, kind: traced
+    limbeck.run.pipeline.trace_graph = lambda model, *, shape, kind, ending: traced
     limbeck.run.pipeline.render_html = json.dumps
     limbeck.train.loop.CHECKPOINT_SECONDS = 0.0
     assert plan.data.fingerprint
