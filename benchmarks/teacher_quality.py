@@ -26,6 +26,7 @@ from limbeck.run.folder import REPORT
 
 HERE = Path(__file__).parent
 PICTURES, FEW, WRONG, SEEDS = 10_000, 500, 0.1, 5
+HALF = 0.5  # accuracies above it are named on their left
 CNN, WIDE = "{cnn: {width: 32}}", "{mlp: {hidden: [1200, 1200]}}"
 
 
@@ -178,7 +179,10 @@ def draw(found: dict[tuple[str, str], dict[str, Any]], path: Path) -> None:
                 [[100 * (verdict["gain"] - low)], [100 * (high - verdict["gain"])]],
                 fmt="s" if odd else "o", color="#77818e" if odd else "#1660a8", capsize=3,
             )  # fmt: skip
-            ax.annotate(name, (100 * accuracy, 100 * verdict["gain"]), (5, 5), textcoords="offset points", fontsize=8)
+            ax.annotate(
+                name, (100 * accuracy, 100 * verdict["gain"]), (-6, -3 if odd else 3), textcoords="offset points",
+                ha="right" if accuracy > HALF else "left", fontsize=8,
+            )  # fmt: skip
         ax.axhline(0, color="#1d232b", linewidth=0.8)
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("teacher's accuracy, %")
