@@ -26,8 +26,15 @@ def domains_table(report: Report) -> Table | None:
         Row("In the source", "its own test samples", [_accuracy(one["in_domain_accuracy"]) for one in told]),
     ]
     gap = [
-        Row("Discrepancy (MMD², unbiased)", "0 is alike", [_figure(one["discrepancy"]) for one in told], "lower"),
-        Row("Proxy A-distance", "0 alike, 2 apart", [_figure(one["proxy_distance"]) for one in told], "lower"),
+        Row(
+            "Discrepancy (MMD², unbiased)",
+            "0 is alike",
+            [_figure(one["discrepancy"]) for one in told],
+            "lower is better",
+        ),
+        Row(
+            "Proxy A-distance", "0 alike, 2 apart", [_figure(one["proxy_distance"]) for one in told], "lower is better"
+        ),
     ]
     return Table(columns, [Group("Accuracy", accuracy), Group("Gap before the classifier", gap)])
 
