@@ -15,14 +15,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from page import shown
 
 import limbeck
 from limbeck.evaluate.intervals import two_way
-from limbeck.report import measures, numbers
+from limbeck.report import numbers
 from limbeck.run.folder import REPORT
 
 HERE = Path(__file__).parent
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--work", type=Path, default=Path("runs/domains"), help="where the runs are")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if not options.data:
         parser.error("expected --data DIR or LIMBECK_DATA: the folder that holds mnist/ and usps/")
     options.work.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def rows(bench: Bench, way: Direction) -> Iterator[str]:
         yield row(bench, way, f"{title} + distillation", f"{key}-taught", "student", base, room)
     yield row(bench, way, "distillation alone", "taught", "student", base, room)
     yield row(bench, way, "the target's own labels", "upper", "student", base, room)
-    yield f"| the teacher | {value(teacher)} | | | | |"
+    yield f"| the teacher | {shown('accuracy', teacher['metrics']['accuracy'])} | | | | |"
 
 
 def row(bench: Bench, way: Direction, title: str, name: str, model: str, base: np.ndarray, room: float) -> str:
@@ -176,7 +176,7 @@ def row(bench: Bench, way: Direction, title: str, name: str, model: str, base: n
     gain = f"{numbers.points(found.mean)} ({numbers.interval((found.low, found.high))})"
     gap = (report.get("domains") or {"models": {}})["models"].get(model, {})
     told = [f"{gap[key]:.3f}" if gap.get(key) is not None else "" for key in ("discrepancy", "proxy_distance")]
-    cells = [title, value(report["models"][model])]
+    cells = [title, shown("accuracy", report["models"][model]["metrics"]["accuracy"])]
     cells += ["", ""] if title == "source only" else [gain, f"{found.mean / room:.0%}"]
     return f"| {' | '.join([*cells, *told])} |"
 
@@ -187,13 +187,6 @@ def right(bench: Bench, way: Direction, name: str, model: str) -> np.ndarray:
     scores, labels = np.stack(table["scores"].to_numpy()), table["label"].to_numpy()
     seeds = len(set(table["seed"].to_numpy().tolist()))
     return (scores.argmax(1) == labels).astype(np.float64).reshape(seeds, -1)
-
-
-def value(model: dict[str, Any]) -> str:
-    """Return a model's accuracy with its interval."""
-    metric = model["metrics"]["accuracy"]
-    text = measures.value_text("accuracy", metric["mean"])
-    return f"{text} ({measures.interval_text('accuracy', metric['ci95'])})" if metric["ci95"] else text
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from page import shown
 from scipy.stats import kendalltau
 
 import limbeck
 from limbeck.data.contents import AS_FOUND
 from limbeck.data.parquet import read_parquet
-from limbeck.report import measures, numbers
+from limbeck.report import numbers
 from limbeck.run.folder import REPORT
 
 HERE = Path(__file__).parent
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--work", type=Path, default=Path("runs/methods"), help="where the runs are")
     parser.add_argument("--results", type=Path, default=HERE / "results")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if unknown := set(options.methods) - set(METHODS):
         parser.error(f"expected methods of {', '.join(METHODS)}; got {', '.join(sorted(unknown))}")
     work, size = options.work / options.size, SIZES[options.size]
@@ -188,7 +189,7 @@ def write_page(work: Path, size: Size, named: str, results: Path) -> Path:
 def _head(reports: dict[str, Any], size: Size, named: str, date: str) -> Iterator[str]:
     report = next(iter(reports.values()))
     where, (teacher, student) = report["environment"], size.depths
-    known = _value(report["models"]["teacher"])
+    known = _accuracy(report["models"]["teacher"])
     yield from (
         f"# Methods on CIFAR-10, {date}", "",
         f"`python benchmarks/methods_cifar10.py run --size {named}`; {where['processor']}, {os.cpu_count()} cores, "
@@ -211,12 +212,12 @@ def _table(ordered: Sequence[str], reports: dict[str, Any]) -> Iterator[str]:
         verdict, seconds = report["verdict"], report["cost"]["seconds"]["student"] / len(report["seeds"])
         published = numbers.MISSING if method.published is None else f"{method.published - ALONE:+.2f}"
         yield (
-            f"| {method.title} | `{method.objective}` | {_value(report['models']['student'])} | "
+            f"| {method.title} | `{method.objective}` | {_accuracy(report['models']['student'])} | "
             f"{numbers.points(verdict['gain'])} ({numbers.interval(verdict['ci95'])}) | {verdict['outcome']} | "
             f"{seconds:.0f} | {published} |"
         )
     control = next(iter(reports.values()))["models"]["labels"]
-    yield f"| labels alone | `cross_entropy` | {_value(control)} | | | | |"
+    yield f"| labels alone | `cross_entropy` | {_accuracy(control)} | | | | |"
     yield ""
 
 
@@ -233,10 +234,8 @@ def _order(reports: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _value(model: dict[str, Any]) -> str:
-    metric = model["metrics"]["accuracy"]
-    text = measures.value_text("accuracy", metric["mean"])
-    return f"{text} ({measures.interval_text('accuracy', metric['ci95'])})" if metric["ci95"] else text
+def _accuracy(model: dict[str, Any]) -> str:
+    return shown("accuracy", model["metrics"]["accuracy"])
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _models(report: Report) -> Iterator[str]:
     yield from ("## Models", "", "Means over the seeds, with 95 % intervals.", "")
     yield from _header("Model", *(measures.measure(name).label for name in SHOWN), "Steps", "Parameters")
     for key, model in report["models"].items():
-        cells = [_value(model, name) for name in SHOWN]
+        cells = [shown(name, model["metrics"][name]) for name in SHOWN]
         yield _row(key, *cells, numbers.count(model["steps"]), numbers.count(model["parameters"]))
     yield ""
 
@@ -127,7 +127,7 @@ def _variants(finished: Sequence[Finished]) -> Iterator[str]:
         student, verdict = one.report["models"]["student"], one.report["verdict"]
         soft = verdict and verdict["over_teacher_labels"]
         yield _row(
-            one.case.title, _gain(verdict), _gain(soft), *(_value(student, name) for name in SHOWN),
+            one.case.title, _gain(verdict), _gain(soft), *(shown(name, student["metrics"][name]) for name in SHOWN),
             numbers.count(student["steps"]), *_differences(first, one),
         )  # fmt: skip
     yield ""
@@ -139,8 +139,8 @@ def _gain(verdict: Report | None) -> str:
     return f"{verdict['outcome']}: {numbers.points(verdict['gain'])} ({numbers.interval(verdict['ci95'])})"
 
 
-def _value(model: Report, name: str) -> str:
-    metric = model["metrics"][name]
+def shown(name: str, metric: Mapping[str, Any] | None) -> str:
+    """Return a figure of a model, named as in report.json, with its interval if it has one."""
     if metric is None:
         return numbers.MISSING
     text = measures.value_text(name, metric["mean"])

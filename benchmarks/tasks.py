@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from page import shown
 from sklearn.datasets import make_multilabel_classification
 
 from limbeck.evaluate.intervals import two_way
@@ -171,13 +172,9 @@ def _models(task: str, done: Mapping[str, Report]) -> Iterator[str]:
     yield from _header("Run", "Model", *(measures.measure(name).label for name in SHOWN[task]), "Steps", "Parameters")
     for run_name, report in done.items():
         for name, model in report["models"].items():
-            figures = [_value(metric, model["metrics"][metric]) for metric in SHOWN[task]]
+            figures = [shown(metric, model["metrics"][metric]) for metric in SHOWN[task]]
             steps = "" if model["steps"] is None else f"{model['steps']:,}"
             yield _row(run_name, name, *figures, steps, f"{model['parameters']:,}")
-
-
-def _value(name: str, metric: Mapping[str, Any]) -> str:
-    return f"{measures.value_text(name, metric['mean'])} ({measures.interval_text(name, metric['ci95'])})"
 
 
 def _header(*names: str, texts: int = 2) -> Iterator[str]:

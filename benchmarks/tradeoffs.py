@@ -17,6 +17,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from page import shown
 
 import limbeck
 from limbeck.report import measures, numbers
@@ -92,20 +93,14 @@ def page(found: dict[str, dict[str, Any]], date: str) -> Iterator[str]:
         yield "|---:|---:|---:|---:|---:|---:|---|"
         for value, variant in zip(curve.values, report["variants"], strict=True):
             verdict = variant["verdict"]
-            cells = [f"{value:g}", *(shown(variant["metrics"][name], name) for name in SHOWN)]
-            cells += [shown(variant["controls"]["labels"], "accuracy")]
+            cells = [f"{value:g}", *(shown(name, variant["metrics"][name]) for name in SHOWN)]
+            cells += [shown("accuracy", variant["controls"]["labels"])]
             cells += [f"{numbers.points(verdict['gain'])} ({numbers.interval(verdict['ci95'])})", verdict["outcome"]]
             yield f"| {' | '.join(cells)} |"
         yield ""
     notes = HERE / "notes" / "tradeoffs.md"
     if notes.is_file():
         yield from ("## Notes", "", notes.read_text(encoding="utf-8").strip(), "")
-
-
-def shown(metric: dict[str, Any], name: str) -> str:
-    """Return a figure with its interval."""
-    text = measures.value_text(name, metric["mean"])
-    return f"{text} ({measures.interval_text(name, metric['ci95'])})" if metric["ci95"] else text
 
 
 def draw(found: dict[str, dict[str, Any]], path: Path) -> None:

@@ -191,6 +191,8 @@ def test_many_verdicts_are_corrected_together() -> None:
     assert together[0].sentence.startswith("It is unclear whether distillation helped: among 4 verdicts")
     assert together[1].sentence == alone[1].sentence
     assert correct_for_many(alone[:1]) == alone[:1]
+    domains = [dataclasses.replace(one, subject="Bringing the domains together") for one in alone]
+    assert correct_for_many(domains)[0].sentence.startswith("It is unclear whether bringing the domains together hel")
 
 
 def test_a_verdict_cannot_be_changed_and_is_plain_data() -> None:

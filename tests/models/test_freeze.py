@@ -12,7 +12,6 @@ from limbeck.errors import Failure, ModelError
 from limbeck.models import CNN, MLP
 from limbeck.models.adapt import Adapted
 from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
-from limbeck.models.weights import save_weights, start_from
 from limbeck.recipe.load import parse_recipe
 from limbeck.run.pipeline import run
 from limbeck.run.plan import plan_from_recipe
@@ -97,16 +96,3 @@ def test_a_run_fails_where_batch_norm_moved(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Adapted, "train", nn.Module.train)  # without the pinning
     with pytest.raises(Failure, match="Frozen weights or buffers of student changed in training; this is a bug"):
         run(plan_from_recipe(parse_recipe(RECIPE)), out=tmp_path / "run")
-
-
-def test_a_head_for_other_classes_stays_new(tmp_path: Path) -> None:
-    old, new = MLP((4,), 3, hidden=[5]), MLP((4,), 7, hidden=[5])
-    save_weights(tmp_path, old, {})
-    head = dict(new.named_parameters())
-    before = {name: one.clone() for name, one in head.items()}
-    fresh = start_from(new, tmp_path / "model.safetensors")
-    assert len(fresh) == 2 and all(torch.equal(head[name], before[name]) for name in fresh)
-    kept = dict(old.named_parameters())
-    assert all(torch.equal(head[name], kept[name]) for name in head if name not in fresh)
-    with pytest.raises(ModelError, match="do not fit"):
-        start_from(MLP((6,), 7, hidden=[5]), tmp_path / "model.safetensors")

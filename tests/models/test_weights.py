@@ -11,7 +11,7 @@ from torch import nn
 
 from limbeck.errors import DiskError, ModelError
 from limbeck.models import CNN, MLP
-from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
+from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights, start_from
 
 SHAPE = (1, 8, 8)
 
@@ -142,3 +142,16 @@ def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DiskError, match="cannot be written"):
         save_weights(tmp_path / "file" / "model", nn.Linear(2, 2), {})
+
+
+def test_a_head_for_other_classes_stays_new(tmp_path: Path) -> None:
+    old, new = MLP((4,), 3, hidden=[5]), MLP((4,), 7, hidden=[5])
+    save_weights(tmp_path, old, {})
+    head = dict(new.named_parameters())
+    before = {name: one.clone() for name, one in head.items()}
+    fresh = start_from(new, tmp_path / "model.safetensors")
+    assert len(fresh) == 2 and all(torch.equal(head[name], before[name]) for name in fresh)
+    kept = dict(old.named_parameters())
+    assert all(torch.equal(head[name], kept[name]) for name in head if name not in fresh)
+    with pytest.raises(ModelError, match="do not fit"):
+        start_from(MLP((6,), 7, hidden=[5]), tmp_path / "model.safetensors")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.run.stopping import Stopping, figures
 
 import limbeck
 from limbeck.data.dataset import Data
@@ -22,7 +23,6 @@ from limbeck.run.plan import Plan, plan_from_recipe
 from limbeck.run.reload import load_model
 from limbeck.run.watch import Silent
 from limbeck.train import loop
-from limbeck.types import Record
 
 RECIPE = """\
 name: together
@@ -49,16 +49,6 @@ def plan_of(text: str) -> Plan:
 def read(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
     return found
-
-
-def figures(folder: Path) -> dict[str, Any]:
-    """Return the report without what a clock decides."""
-    report = read(folder)
-    del report["created"], report["environment"], report["cost"]["seconds"], report["cost"]["peak_memory_mib"]
-    del report["cost"]["knowledge"], report["cost"]["teacher_spot_checks"]
-    for entry in report["models"].values():
-        del entry["latency_ms"]
-    return report
 
 
 @pytest.fixture(scope="module")
@@ -102,18 +92,6 @@ def test_the_student_is_taught_what_the_members_say(finished: Path) -> None:
     table = pq.read_table(finished / "predictions/teacher.parquet").slice(0, 30)
     found = torch.tensor(table["scores"].to_pylist())
     torch.testing.assert_close(found, mean.float(), atol=1e-4, rtol=0)
-
-
-class Stopping(Silent):
-    """Stops a run at the n-th epoch that it hears of."""
-
-    def __init__(self, epoch: int) -> None:
-        self.left = epoch
-
-    def record(self, record: Record) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("stop", [3, 12, 30])

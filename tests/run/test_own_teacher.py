@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.run.stopping import Stopping, figures
 
 from limbeck.models.weights import checksum
 from limbeck.preflight.checks import preflight
@@ -17,10 +18,8 @@ from limbeck.run.own_teacher import hears_the_teacher, lineage
 from limbeck.run.plan import Plan, plan_from_recipe
 from limbeck.run.reload import load_model
 from limbeck.run.stage_plan import count_of_teaching
-from limbeck.run.watch import Silent
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train import loop
-from limbeck.types import Record
 
 CHAIN = """\
 name: chain
@@ -68,16 +67,6 @@ class Lessons:
 
     def of(self, folder: Path) -> Any:
         return self.teachers[str(folder)]
-
-
-def figures(folder: Path) -> dict[str, Any]:
-    """Return the report without what a clock decides."""
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
-    del report["created"], report["environment"], report["cost"]["seconds"], report["cost"]["peak_memory_mib"]
-    del report["cost"]["knowledge"], report["cost"]["teacher_spot_checks"]
-    for entry in report["models"].values():
-        del entry["latency_ms"]
-    return report
 
 
 @pytest.fixture(scope="module")
@@ -165,18 +154,6 @@ def test_generations_need_no_teacher_section(tmp_path: Path, quick_page: None, m
         assert checksum(taught.teacher.model.net) == checksum(load_model(folder / before / "seeds/1").net)
     assert [stage["controls"]["labels"] for stage in report["stages"]] == ["first/labels", "labels", "labels"]
     assert not any("labels that this run knows nothing of" in note for note in report["verdict"]["notes"])
-
-
-class Stopping(Silent):
-    """Stops a run at the n-th epoch that it hears of."""
-
-    def __init__(self, epoch: int) -> None:
-        self.left = epoch
-
-    def record(self, record: Record) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("stop", [3, 9, 20, 38, 49])

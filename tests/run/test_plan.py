@@ -85,6 +85,19 @@ def test_weights_from_a_file(tmp_path):
         assert torch.equal(loaded.model(loaded.student, seed).net.head.weight, saved["head.weight"])
 
 
+def test_a_head_for_other_classes_is_new_in_a_student_and_refused_in_a_teacher(tmp_path):
+    three = plan("", "data.classes=[1, 2, 3]")
+    save_file(three.model(three.student, 7).net.state_dict(), tmp_path / "w.safetensors")
+    from_file = f"file:{tmp_path}/w.safetensors"
+
+    student = plan("", f"student.source={from_file}")
+    teacher = plan("", f"teacher.source={from_file}")
+
+    assert set(student.model(student.student, 0).fresh) == {"head.weight", "head.bias"}
+    with pytest.raises(ModelError, match="do not fit"):
+        teacher.model(teacher.teacher.model, 0)
+
+
 @pytest.mark.parametrize(
     ("labels", "per_class", "asked", "each"),
     [

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.run.stopping import Stopping, figures
 from torch import nn
 
 from limbeck.data.dataset import Data
@@ -25,7 +25,7 @@ from limbeck.teachers.itself import SelfTeacher
 from limbeck.train import loop
 from limbeck.train.loop import Budget, Lesson, fit
 from limbeck.train.settings import Settings
-from limbeck.types import Batch, Record
+from limbeck.types import Batch
 
 RECIPE = """\
 name: itself
@@ -111,15 +111,6 @@ def test_it_follows_every_step_and_never_learns_by_itself() -> None:
     torch.testing.assert_close(teacher.model.net.head.weight, mean, atol=1e-6, rtol=1e-5)
 
 
-def figures(folder: Path) -> dict[str, Any]:
-    """Return the report without what a clock decides."""
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
-    del report["created"], report["environment"], report["cost"]["seconds"], report["cost"]["peak_memory_mib"]
-    for entry in report["models"].values():
-        del entry["latency_ms"]
-    return report
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A finished run, and the teacher of each of its fits."""
@@ -150,29 +141,13 @@ def test_only_the_student_has_it_and_each_seed_its_own(finished: tuple[Path, dic
     assert {model["steps"] for model in report["models"].values()} == {24}
 
 
-class Stopping:
-    """Stops a run at the n-th epoch that it hears of."""
-
-    def __init__(self, epoch: int) -> None:
-        self.left = epoch
-
-    def __call__(self, record: Record) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("stop", [2, 3, 10])
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     finished: tuple[Path, dict[str, Any]], stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_page: None
 ) -> None:
-    from limbeck.run.watch import Silent
-
-    watcher = Silent()
-    monkeypatch.setattr(watcher, "record", Stopping(stop), raising=False)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(plan_of(RECIPE), out=tmp_path / "run", watcher=watcher)
+        pipeline.run(plan_of(RECIPE), out=tmp_path / "run", watcher=Stopping(stop))
     resumed = pipeline.run(plan_of(RECIPE), out=tmp_path / "run", resume=True)
     for path in finished[0].rglob("*.safetensors"):
         assert (resumed / path.relative_to(finished[0])).read_bytes() == path.read_bytes(), path

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.train.order import Order
+from limbeck.train.order import Halves, Order, order_of
 
 counts = st.integers(1, 40)
 sizes = st.integers(1, 50)
@@ -55,3 +56,26 @@ def test_the_global_random_state_is_neither_read_nor_moved() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
     assert torch.equal(Order(torch.arange(9), 0).batch(0, 9)[0], first)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8])
+def test_batches_are_half_of_each_domain_and_show_all(size: int) -> None:
+    rows = torch.arange(20)
+    order = order_of(rows, (rows >= 14).long(), seed=3)
+    assert isinstance(order, Halves)
+    seen: list[int] = []
+    for step in range(40):
+        shown, times = order.batch(step, size)
+        assert len(shown) == len(times) == size
+        assert int((shown >= 14).sum()) == size // 2
+        assert (shown[:2] >= 14).tolist() == [False, True][:size]
+        seen += shown.tolist()
+    assert set(seen) >= set(range(14)) and (size == 1 or set(seen) == set(range(20)))
+    assert torch.equal(order.batch(2, size)[0], order_of(rows, (rows >= 14).long(), seed=3).batch(2, size)[0])
+
+
+def test_one_domain_alone_is_shown_as_ever() -> None:
+    rows = torch.arange(5)
+    for domains in (None, torch.zeros(9, dtype=torch.int64), torch.ones(9, dtype=torch.int64)):
+        order = order_of(rows, domains, seed=3)
+        assert isinstance(order, Order) and torch.equal(order.batch(1, 4)[0], Order(rows, 3).batch(1, 4)[0])

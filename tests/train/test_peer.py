@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.run.stopping import Stopping, figures
 from torch import nn
 from torch.nn import functional
 
@@ -22,13 +23,12 @@ from limbeck.recipe.load import parse_recipe
 from limbeck.recipe.model import own_classes
 from limbeck.run import beside, jobs, pipeline, together
 from limbeck.run.plan import Plan, plan_from_recipe
-from limbeck.run.watch import Silent
 from limbeck.run.within import seed_of_peer
 from limbeck.train import loop, ranks
 from limbeck.train.loop import Budget, Lesson, fit
 from limbeck.train.peer import Peer
 from limbeck.train.settings import Settings, build_optimizer
-from limbeck.types import Batch, Knowledge, Outputs, Record
+from limbeck.types import Batch, Knowledge, Outputs
 
 RECIPE = """\
 name: mutual
@@ -143,15 +143,6 @@ def test_the_optimizer_has_the_settings_for_both() -> None:
         assert [factors[id(value)] for value in one.parameters()] == [0.5, 0.5, 4.0, 4.0]
 
 
-def figures(folder: Path) -> dict[str, Any]:
-    """Return the report without what a clock decides."""
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
-    del report["created"], report["environment"], report["cost"]["seconds"], report["cost"]["peak_memory_mib"]
-    for entry in report["models"].values():
-        del entry["latency_ms"]
-    return report
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A finished run; of each of its fits the student as it started, and the peer before and after."""
@@ -200,27 +191,13 @@ def test_the_report_says_how_good_the_peer_became(finished: tuple[Path, dict[str
     assert len(notes) == 1 and wanted in notes[0] and f"({hits[0]:.1f}, {hits[1]:.1f} by seed)" in notes[0]
 
 
-class Stopping:
-    """Stops a run at the n-th epoch that it hears of."""
-
-    def __init__(self, epoch: int) -> None:
-        self.left = epoch
-
-    def __call__(self, record: Record) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("stop", [2, 3])
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     finished: tuple[Path, dict[str, Any]], stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_page: None
 ) -> None:
-    watcher = Silent()
-    monkeypatch.setattr(watcher, "record", Stopping(stop), raising=False)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(plan_of(RECIPE), out=tmp_path / "run", watcher=watcher)
+        pipeline.run(plan_of(RECIPE), out=tmp_path / "run", watcher=Stopping(stop))
     assert (tmp_path / "run" / "student" / "seeds" / "0" / jobs.CHECKPOINT).is_file()
     resumed = pipeline.run(plan_of(RECIPE), out=tmp_path / "run", resume=True)
     for path in finished[0].rglob("*.safetensors"):

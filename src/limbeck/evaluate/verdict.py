@@ -42,7 +42,8 @@ class Verdict:
 
     against: the control that counts. values: the gain of each seed. gap_closed: (student - control) /
     (teacher - control), None where the teacher is not clearly better than the control. p_value: two-sided,
-    that the gain is 0. more_seeds, more_samples: for an unclear outcome, how many more would tell.
+    that the gain is 0. subject: what is judged, in words. more_seeds, more_samples: for an unclear outcome, how many
+    more would tell.
     """
 
     outcome: Outcome
@@ -59,6 +60,7 @@ class Verdict:
     sentence: str
     notes: tuple[str, ...]
     over_teacher_labels: SoftGain | None
+    subject: str = "Distillation"
 
 
 def judge(
@@ -109,6 +111,7 @@ def judge(
         sentence=headline + _explanation(found, more, teacher is not None, share),
         notes=tuple(notes),
         over_teacher_labels=_soft_gain(student, teacher_labels, margin, metric),
+        subject=subject,
     )
 
 
@@ -202,8 +205,8 @@ def _corrected(verdict: Verdict, p_value: float, count: int) -> Verdict:
     if verdict.outcome not in {"helped", "hurt"} or p_value < SIGNIFICANCE:
         return dataclasses.replace(verdict, p_value=p_value)
     sentence = (
-        f"It is unclear whether distillation {verdict.outcome}: among {count} verdicts this one may be "
-        f"chance (p = {p_value:.2g} after Holm's correction). Taken alone it reads: {verdict.sentence}"
+        f"It is unclear whether {wording.inside(verdict.subject)} {verdict.outcome}: among {count} verdicts this one "
+        f"may be chance (p = {p_value:.2g} after Holm's correction). Taken alone it reads: {verdict.sentence}"
     )
     return dataclasses.replace(verdict, outcome="unclear", p_value=p_value, sentence=sentence)
 

@@ -15,8 +15,13 @@ def opening(outcome: Outcome, margin: float, metric: str, subject: str = "Distil
     if outcome == "equal":
         return f"{subject} made no difference worth {_size(margin, metric)}"
     if outcome == "unclear":
-        return f"It is unclear whether {subject[0].lower()}{subject[1:]} helped"
+        return f"It is unclear whether {inside(subject)} helped"
     return f"{subject} {outcome}"
+
+
+def inside(subject: str) -> str:
+    """Return what is judged as it stands inside of a sentence."""
+    return f"{subject[0].lower()}{subject[1:]}"
 
 
 def soft_opening(outcome: Outcome, margin: float, metric: str) -> str:

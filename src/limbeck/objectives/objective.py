@@ -209,19 +209,18 @@ class Objective(nn.Module):
         *,
         label_smoothing: float = 0.0,
         teacher_labels: bool = False,
-        source_only: bool = False,
+        without: tuple[type[Term], ...] = (),
         label: type[Term] = CrossEntropy,
     ) -> Objective:
         """Return the objective of a control: the teacher-free terms, with cross-entropy at weight 1.
 
-        label: the term that stands in the place of cross-entropy where labels are no classes.
-        label_smoothing: of that cross-entropy, 0 keeps what the objective says; teacher_labels: put the
-        teacher's hard labels at weight 1 in the place of what else the teacher says, and cross-entropy beside
-        them in the objective's own proportion, at most 1 and none where the objective has none. Terms that bring
-        domains together are teacher-free too; where no term asks a teacher they are what is judged, so the control
-        lacks them; source_only: leave them out in any case. A teacher-free term keeps its schedule; cross-entropy has
-        none, so that the control is never short of labels. Weights that are shares of the gradient are so in a control
-        of several terms too.
+        label: the term that stands in the place of cross-entropy where labels are no classes; label_smoothing: of that
+        cross-entropy, 0 keeps what the objective says; teacher_labels: put the teacher's hard labels at weight 1 in the
+        place of what else the teacher says, and cross-entropy beside them in the objective's own proportion, at most 1
+        and none where the objective has none; without: kinds of terms that are left out. Terms that bring domains
+        together are teacher-free too; where no term asks a teacher they are what is judged, so the control lacks them.
+        A teacher-free term keeps its schedule; cross-entropy has none, so that the control is never short of labels.
+        Weights that are shares of the gradient are so in a control of several terms too.
         """
         own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
         smoothing = label_smoothing or (own[0] if own else 0.0)
@@ -230,8 +229,8 @@ class Objective(nn.Module):
         kept: list[tuple[Weight, Term]] = [(share, first)] if share > 0 else []
         for number, weight in enumerate(self.weights):
             term = self._term(number)
-            aligns = isinstance(term, ALIGNING)
-            if term.needs or isinstance(term, label) or (aligns and (source_only or not self.needs)):
+            judged = not self.needs and isinstance(term, ALIGNING)
+            if term.needs or judged or isinstance(term, (label, *without)):
                 continue
             kept.append((weight, copy.deepcopy(term)))
         if teacher_labels:

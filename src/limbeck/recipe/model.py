@@ -84,7 +84,7 @@ class StageSection(Strict):
     student: who learns here, where that is another model than the student that ships, such as an assistant.
     objective: its terms.
     balance: as for a run of one stage.
-    freeze: what it leaves as it is; as `student.freeze` unless given.
+    freeze: what it leaves as it is; as `student.freeze` unless given, for the student that ships.
     train: how it is trained; as `student.train` unless given.
     """
 
@@ -259,7 +259,7 @@ class Recipe(Strict):
         filled, before = [], "scratch"
         for stage in self.stages:
             update = {"start": stage.start or before, "train": stage.train or self.student.train}
-            update |= {"freeze": self.student.freeze} if stage.freeze is None else {}
+            update |= {"freeze": self.student.freeze} if stage.freeze is None and stage.student is None else {}
             filled.append(stage.model_copy(update=update))
             before = stage.name
         return tuple(filled)

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from limbeck.evaluate.wording import inside
 from limbeck.report import facts, figures, measures, names, numbers, sweep, tables
 from limbeck.report.balance import balance_facts, balance_figure, balanced
 from limbeck.report.confusion import confusion_figure
@@ -70,6 +71,7 @@ def _shared(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "verdict": verdict,
+        "subject": inside((verdict or {}).get("subject", "Distillation")),
         "verdict_facts": facts.verdict_facts(report, verdict) if verdict else [],
         "accuracy": Markup(figures.accuracy_figure(report)),  # noqa: S704  text in drawings is escaped
         "gain": lambda value: measures.gain_text(report["primary"], value),

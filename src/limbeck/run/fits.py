@@ -27,7 +27,8 @@ from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
 from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
-from limbeck.objectives.objective import Objective
+from limbeck.objectives.l2_sp import L2Sp
+from limbeck.objectives.objective import ALIGNING, Objective
 from limbeck.run.board import BOARD, boards
 from limbeck.run.ensemble import Member
 from limbeck.run.inherit import start_from
@@ -263,7 +264,9 @@ def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) 
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
     if role == "source_only":
-        return stage.objective.control(source_only=True)
+        return stage.objective.control(without=ALIGNING)
+    if role == SCRATCH:
+        return stage.objective.control(without=(L2Sp,), label=label)  # new weights are nothing to stay near to
     hard = role == "teacher_labels" and bool(stage.objective.needs)
     return stage.objective.control(teacher_labels=hard, label=label)
 

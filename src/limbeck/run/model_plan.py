@@ -17,7 +17,7 @@ from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.inherit import Layers
 from limbeck.models.library import LIBRARIES
 from limbeck.models.trees import Trees
-from limbeck.models.weights import WEIGHTS, read_card, start_from
+from limbeck.models.weights import WEIGHTS, load_weights, read_card, start_from
 from limbeck.recipe.choices import MODELS
 from limbeck.recipe.data import NormaliseSection
 from limbeck.recipe.model import TEACHER, StudentSection
@@ -30,9 +30,10 @@ from limbeck.run.reload import check_prepared_alike, normalise_of
 @dataclass(frozen=True, eq=False)
 class ModelPlan:
     """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
-    Python; fresh: whether each seed starts from new weights; weights: a file to start from, but for a head of other
-    classes; anew: gives the net with new weights, where it starts from others, None where it does not; grown: whether
-    it is trees; layers: which ones of the run's teacher it starts from, None for none.
+    Python; fresh: whether each seed starts from new weights; weights: a file to start from; new_head: whether a
+    classifier for other classes is left out of it, and else refused; anew: gives the net with new weights, where it
+    starts from others, None where it does not; grown: whether it is trees; layers: which ones of the run's teacher it
+    starts from, None for none.
     """
 
     build: Callable[[], nn.Module]
@@ -41,6 +42,7 @@ class ModelPlan:
     normalise: Normalise | None
     fresh: bool = True
     weights: Path | None = None
+    new_head: bool = False
     anew: Callable[[], nn.Module] | None = None
     grown: bool = False
     layers: Layers | None = None
@@ -49,9 +51,11 @@ class ModelPlan:
         """Return a model with the starting weights of a seed."""
         torch.manual_seed(seed)
         net = self._net()
-        fresh = () if self.weights is None else start_from(net, self.weights)
         model = Adapted(net, classes=classes, normalise=self.normalise)
-        model.fresh = fresh
+        if self.weights is not None and self.new_head:
+            model.fresh = start_from(net, self.weights)
+        elif self.weights is not None:
+            load_weights(net, self.weights)
         return model
 
     def from_scratch(self) -> ModelPlan:
@@ -147,7 +151,7 @@ def _anew(choice: Choice, data: Data, *, started: bool) -> Callable[[], nn.Modul
 def student_plan_of(section: StudentSection, data: Data) -> ModelPlan:
     """Return how to make the student of a recipe."""
     if section.source != TEACHER:
-        return model_plan_of(section.model, section.normalise, data, section.source)
+        return replace(model_plan_of(section.model, section.normalise, data, section.source), new_head=True)
     plan = model_plan_of(section.model, section.normalise, data)
     return replace(plan, layers=section.layers, anew=plan.build)
 

@@ -51,7 +51,10 @@ def same_start(plan: Plan) -> list[str]:
     """Say that all seeds start from the same weights."""
     if plan.student.fresh:
         return []
-    return ["Every seed starts from the same given weights; only order, dropout and drawn labels vary."]
+    return [
+        "Every seed starts from the same given weights, but for a head for other classes; only order, dropout and "
+        "drawn labels vary."
+    ]
 
 
 def on_the_teacher(
