@@ -1,0 +1,1 @@
+"""What models do when inputs are not as they were in training."""
