@@ -1,1 +1,1 @@
-"""What models do when inputs are not as they were in training."""
+"""What a model does on inputs that it was not trained on."""
