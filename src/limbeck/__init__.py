@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from limbeck.export.predict import predict
     from limbeck.models.inherit import copy_layers
     from limbeck.objectives import (
+        AdaptiveAdversarialDistillation,
+        AdversarialCrossEntropy,
+        AdversariallyRobustDistillation,
         AttentionTransfer,
         BinaryCrossEntropy,
         BinarySoftLabels,
@@ -45,12 +48,14 @@ if TYPE_CHECKING:
         RelationalDistance,
         RelationalLogits,
         Review,
+        RobustSoftLabels,
         SharedClassifier,
         SimilarityPreserving,
         SoftLabels,
         SoftRegression,
         SquaredError,
         TeacherLabels,
+        Trades,
         Variational,
         WeightPenalty,
     )
@@ -82,6 +87,11 @@ _HOMES = {
     "limbeck.export.predict": ("predict",),
     "limbeck.models.inherit": ("copy_layers",),
     "limbeck.objectives": (
+        "AdaptiveAdversarialDistillation",
+        "AdversarialCrossEntropy",
+        "AdversariallyRobustDistillation",
+        "RobustSoftLabels",
+        "Trades",
         "BinaryCrossEntropy",
         "BinarySoftLabels",
         "BoundedRegression",
@@ -120,6 +130,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdaptiveAdversarialDistillation",
+    "AdversarialCrossEntropy",
+    "AdversariallyRobustDistillation",
     "AttentionTransfer",
     "Batch",
     "BinaryCrossEntropy",
@@ -158,6 +171,7 @@ __all__ = [
     "RelationalLogits",
     "Result",
     "Review",
+    "RobustSoftLabels",
     "Rotate",
     "Scale",
     "Schedule",
@@ -170,6 +184,7 @@ __all__ = [
     "SquaredError",
     "TeacherLabels",
     "Term",
+    "Trades",
     "Transform",
     "UserError",
     "Variational",

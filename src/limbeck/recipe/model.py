@@ -22,7 +22,9 @@ CONTROLS = CONTROLS_OF["classification"]
 
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
-ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch"]
+ControlName = Literal[
+    "labels", "smoothing", "teacher_labels", "self_training", "source_only", "adversarial", "trades", "scratch"
+]
 TEACHER = "teacher"  # as a student's source
 
 Layer = Annotated[int, Field(ge=0)]

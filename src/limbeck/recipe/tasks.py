@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping
 from limbeck.types import TaskName
 
 CONTROLS_OF: Mapping[TaskName, tuple[str, ...]] = {
-    "classification": ("labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch"),
+    "classification": (
+        "labels",
+        "smoothing",
+        "teacher_labels",
+        "self_training",
+        "source_only",
+        "adversarial",
+        "trades",
+        "scratch",
+    ),
     "regression": ("labels", "scratch"),
     "multi_label": ("labels", "scratch"),
 }

@@ -251,6 +251,7 @@ def resolve_controls(
     possible += ["teacher_labels"] if taught else []
     possible += ["self_training"] if unlabelled else []
     possible += ["source_only"] if taught and any(stage.objective.aligns for stage in stages) else []
+    possible += ["adversarial", "trades"] if any(stage.objective.adversarial for stage in stages) else []
     possible += ["scratch"] if transfers else []
     possible = [name for name in possible if name in CONTROLS_OF[data.task]]
     if asked is None:
@@ -267,6 +268,8 @@ def resolve_controls(
     reasons = {
         "self_training": "there is no sample without a label",
         "source_only": "labels leaves the domains apart already, or no term brings them together",
+        "adversarial": "no term makes inputs that fool the student",
+        "trades": "no term makes inputs that fool the student",
         "scratch": "the student starts from new weights in any case",
         "teacher_labels": "no term asks a finished model" if within else "no term asks a teacher",
     }
