@@ -59,8 +59,9 @@ def split(model: Adapted, inputs: Tensor) -> Split | None:
     evaluation mode, but for dropout right before it, which the rest has. Both ways are tried in training mode.
     """
     training = model.training
+    path = classifier_of(model, inputs)
     said, _ = model.eval().overhear(inputs)
-    path = classifier_of(model.train(), inputs)
+    model.train()
     dropped = _dropped(said, path)
     model.train(training)
     classifier = model.net.get_submodule(path)

@@ -31,7 +31,7 @@ from limbeck.train.loop import Lesson
 if TYPE_CHECKING:
     from limbeck.run.jobs import Job
 
-SAMPLE = 8  # inputs that a body is tried with
+SAMPLE = 2  # inputs that a body is tried with: each costs as much as a feature, and there are many tries
 
 
 @dataclass(frozen=True, eq=False)
