@@ -39,7 +39,7 @@ def test_a_mixed_picture_is_the_mixture_of_two_views() -> None:
 
 def test_partners_are_never_validation_or_test_samples() -> None:
     data = Data.open("digits", unlabelled=None)
-    views = views_of([Mixup()], data, seed=0, count="fresh", labels_per_class=None)
+    views = views_of([Mixup()], data, seed=0, count="fresh")
     rows = torch.arange(len(data.pool))
     train = set(data.train.tolist())
     for view in range(1, 6):
