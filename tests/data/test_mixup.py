@@ -129,4 +129,4 @@ def test_mistakes_get_a_sentence() -> None:
     with pytest.raises(DataError, match="whom it may mix with"):
         Views([Mixup()])
     with pytest.raises(DataError, match=r"mixup and data\.labels_per_class do not go together"):
-        views_of([Mixup()], Data.open("digits"), seed=0, count=3, labels_per_class=10)
+        views_of([Mixup()], Data.open("digits"), seed=0, count=3, hidden_by="labels_per_class")
