@@ -235,6 +235,21 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _teacher_for_hidden_classes(self) -> Recipe:
+        hidden = [key for key in ("unlabelled_classes", "unseen_classes") if getattr(self.data, key)]
+        if not hidden:
+            return self
+        terms = [term for stage in self.resolved_stages() for term in stage.objective]
+        if self.teacher is None or not any(term.is_own or TERMS[term.name].needs for term in terms):
+            raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
+        if self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual:
+            raise ValueError(
+                f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
+                f"that is trained on all labels, or a finished one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _teacher_to_start_from(self) -> Recipe:
         teacher = self.teacher
         if self.student.source == TEACHER and not (teacher is not None and teacher.is_one_model):
