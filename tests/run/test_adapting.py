@@ -154,3 +154,15 @@ def test_a_sweep_compares_ways_of_adapting_in_one_report(tmp_path: Path, source:
     assert [one["settings"]["student.adapt"] for one in report["variants"]] == ["full", "probe_then_tune"]
     steps = {name: one["steps_per_seed"] for name, one in report["models"].items()}
     assert steps["student"] == steps["labels"] == [60]
+
+
+def test_a_classifier_of_other_classes_is_new_though_there_are_as_many(tmp_path: Path, source: str) -> None:
+    run(planned("null", PLAIN, "student.train.steps=2"), out=tmp_path / "first")
+    told = f"student.source=run:{tmp_path}/first"
+    same, other = planned(source, PLAIN, told), planned(source, PLAIN, told, "data.classes=['5', '6', '7']")
+    old = load_file(tmp_path / "first" / "student" / "model.safetensors")
+    kept, new = (plan.model(plan.student, 0) for plan in (same, other))
+    assert kept.fresh == () and torch.equal(kept.net.head.weight, old["head.weight"])
+    assert set(new.fresh) == {"head.weight", "head.bias"}
+    assert not torch.equal(new.net.head.weight, old["head.weight"])
+    assert torch.equal(new.left["head.weight"], old["head.weight"])
