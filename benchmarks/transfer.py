@@ -77,11 +77,12 @@ class Fit:
 
     def text(self, work: Path) -> str:
         """Return the recipe."""
+        start = f'source: "run:{(work / self.source).as_posix()}"' if self.source else "freeze: []"
+        taught = f'teacher: {{source: "run:{(work / self.teacher / "student").as_posix()}"}}' if self.teacher else ""
         return RECIPE.format(
             name=self.name, seed=self.seed, data=(work / "cifar10.npz").as_posix(), classes=self.classes,
             labels=f"labels_per_class: {self.labels}" if self.labels else "validation: 0.1", model=self.model,
-            source=f'source: "run:{(work / self.source).as_posix()}"' if self.source else "freeze: []",
-            teacher=f'teacher: {{source: "run:{(work / self.teacher / "student").as_posix()}"}}' if self.teacher else "",
+            source=start, teacher=taught,
             length=f"epochs: {PRETRAINING}" if self.classes == FIRST else f"steps: {STEPS}",
             objective=TAUGHT if self.teacher else "cross_entropy", controls="labels" if self.teacher else "",
         )  # fmt: skip
@@ -203,12 +204,13 @@ def _head(report: dict[str, Any], work: Path, date: str) -> Iterator[str]:
         f"`python benchmarks/transfer.py`; {where['processor']}, {os.cpu_count()} cores, {where['threads']} thread(s), "
         f"{where['device']}; limbeck {report['limbeck']}, python {where['python']}, torch {where['torch']}. "
         f"{SEEDS} seeds, {MORE_SEEDS} with {HEADLINE} labels.", "",
-        f"CIFAR-10, airplane to deer (five classes, {SOURCE // 2:,} pictures, {PRETRAINING} epochs) to dog to truck. Student: "
-        f"ResNet-8 of width 8, {counts[1]} parameters ({known[1]} of the first five classes); teacher: width 16, {counts[0]} "
-        f"parameters ({known[0]}), moved to the same labels as the student of the same seed. Every way takes {STEPS} steps "
-        f"of 64 pictures; whoever starts from other weights probes for a quarter of them and then tunes. What is taught "
-        f"sees all {data['train']:,} training pictures of its classes, with labels or without; the others cycle through "
-        f"those with a label. Tested on {data['test']:,} of the last {TEST:,} training pictures.", "",
+        f"CIFAR-10, airplane to deer (five classes, {SOURCE // 2:,} pictures, {PRETRAINING} epochs) to dog to truck. "
+        f"Student: ResNet-8 of width 8, {counts[1]} parameters ({known[1]} of the first five classes); teacher: width "
+        f"16, {counts[0]} parameters ({known[0]}), moved to the same labels as the student of the same seed. Every way "
+        f"takes {STEPS} steps of 64 pictures; whoever starts from other weights probes for a quarter of them and then "
+        f"tunes. What is taught sees all {data['train']:,} training pictures of its classes, with labels or without; "
+        f"the others cycle through those with a label. Tested on {data['test']:,} of the last {TEST:,} training "
+        f"pictures.", "",
     )  # fmt: skip
 
 
