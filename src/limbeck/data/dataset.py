@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -45,7 +45,9 @@ class Data:
     other inputs; validation_fraction: the share of each class that validates, 0..1; preprocessing: what makes a table's
     rows the inputs, learned from the training rows, None for other inputs; in_domain: where there is a target, whose
     test samples are then `test`, the test samples of the source; task: what the labels are; scaling: what regression is
-    trained on, learned from the training rows, None for other tasks. Labels here are always in the user's own units.
+    trained on, learned from the training rows, None for other tasks; shown: rows that are shown in the place of train,
+    by the name of a control; under "labels" those that labels are learned from. Labels here are always in the user's
+    own units.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Data:
     in_domain: Samples | None = None
     task: TaskName = "classification"
     scaling: Scaling | None = None
+    shown: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def open(

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limbeck.data.dataset import Data
+from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions
+from limbeck.data.unlabelled import open_unlabelled
 from limbeck.data.views import Views
 from limbeck.errors import ModelError, UserError, did_you_mean
 from limbeck.knowledge.wishes import Wishes
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import WEIGHTS, read_card
 from limbeck.recipe.data import DataSection
+from limbeck.recipe.generated import GeneratedSection
 from limbeck.recipe.load import dump_recipe
 from limbeck.recipe.model import CONTROLS, Recipe, StageSection, own_classes
 from limbeck.recipe.own import ask_for_trust
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
-from limbeck.recipe.tasks import CONTROLS_OF, check_controls
+from limbeck.recipe.tasks import CONTROLS_OF, STAND_INS, check_controls
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
@@ -38,6 +41,9 @@ from limbeck.teachers.module import fingerprint
 from limbeck.teachers.seen import check_unseen
 from limbeck.train.settings import Settings
 from limbeck.types import known
+
+LABELLED = ("labels", "smoothing")
+ALWAYS = ("labels", "gaussian_noise")  # the control that is never left out: with real samples, with generated ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +71,9 @@ class Plan:
 
     variants: the points of a sweep, which share data, teacher and seeds; the plan itself is then that of the first.
     wishes: how the teacher's answers are kept; ensemble: what the black box is made of, before it is trained; itself:
-    the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it.
+    the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it;
+    generated: how samples are made that take the place of the training samples; proxy: those of another source; real:
+    the data as they were before that, None until then.
     """
 
     name: str
@@ -90,6 +98,15 @@ class Plan:
     ensemble: EnsemblePlan | None = None
     itself: float | None = None
     peer: PeerPlan | None = None
+    generated: GeneratedSection | None = None
+    proxy: Samples | None = None
+    real: Data | None = None
+
+    @property
+    def taught(self) -> int:
+        """How many samples a stage with a teacher shows, at most."""
+        is_made = self.generated is not None and self.real is None and self.generated.preset != "proxy"
+        return self.generated.pool if self.generated is not None and is_made else len(self.data.train)
 
     @property
     def teaches_within(self) -> bool:
@@ -168,7 +185,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     peer = _peer_plan(teacher, student, data) if teacher and teacher.mutual else None
     within = itself is not None or peer is not None
     controls, notes = resolve_controls(
-        recipe.controls, data, few, stages, within=within, transfers=student.anew is not None
+        recipe.controls, data, few, stages, within=within, transfers=student.anew is not None, made=section.generated
     )
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
@@ -197,7 +214,11 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         ensemble=ensemble,
         itself=itself,
         peer=peer,
+        generated=section.generated,
+        proxy=_open_proxy(section.generated, data),
     )
+    if plan.generated is not None and plan.teacher is not None and plan.teacher.model.normalise is not None:
+        plan = replace(plan, student=replace(student, normalise=plan.teacher.model.normalise))
     check_sharing(plan)
     return settled(plan)
 
@@ -237,11 +258,12 @@ def resolve_controls(
     *,
     within: bool = False,
     transfers: bool = False,
+    made: GeneratedSection | None = None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the controls to train, and a note for each that was asked for but makes no sense here.
 
     within: whether the teacher is a part of the student's fit, so that nobody has labels to give before; transfers:
-    whether the student starts from weights that were trained before.
+    whether the student starts from weights that were trained before; made: how samples are generated.
     """
     unlabelled = labels_per_class is not None or not bool(known(data.pool.labels[data.train]).all())
     taught = any(stage.objective.needs for stage in stages) and not within
@@ -250,6 +272,9 @@ def resolve_controls(
     possible += ["self_training"] if unlabelled else []
     possible += ["source_only"] if taught and any(stage.objective.aligns for stage in stages) else []
     possible += ["scratch"] if transfers else []
+    if made is not None:
+        possible = [name for name in possible if name == "teacher_labels" or (made.real != "none" and name in LABELLED)]
+        possible += [name for name in STAND_INS if name not in _without(made)]
     possible = [name for name in possible if name in CONTROLS_OF[data.task]]
     if asked is None:
         return tuple(possible), ()
@@ -267,9 +292,23 @@ def resolve_controls(
         "source_only": "labels leaves the domains apart already, or no term brings them together",
         "scratch": "the student starts from new weights in any case",
         "teacher_labels": "no term asks a finished model" if within else "no term asks a teacher",
+        "labels": "the student has no labels",
+        "smoothing": "the student has no labels",
+        **dict.fromkeys(STAND_INS, "no samples are generated, or there is no such source"),
     }
     notes = [f"The control {name} was left out: {reasons[name]}." for name in asked if name not in possible]
-    return tuple(name for name in possible if name in {"labels", *asked}), tuple(notes)
+    return tuple(name for name in possible if name in {ALWAYS[made is not None], *asked}), tuple(notes)
+
+
+def _without(made: GeneratedSection) -> set[str]:
+    """Return the controls on samples of another kind that cannot be, or would be the student itself."""
+    return {{"noise": "gaussian_noise"}.get(made.preset, made.preset), *(() if made.proxy else ("proxy",))}
+
+
+def _open_proxy(made: GeneratedSection | None, data: Data) -> Samples | None:
+    if made is None or made.proxy is None:
+        return None
+    return open_unlabelled(expand(made.proxy), data.reading or ReadOptions(), data.pool)[0]
 
 
 def _stage_plan(stage: StageSection, data: Data) -> StagePlan:
