@@ -12,7 +12,7 @@ from limbeck.objectives.objective import task_sentence
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
 from limbeck.recipe.schema import Strict, section_of
-from limbeck.recipe.sources import ANSWERING, kind_of, named_model
+from limbeck.recipe.sources import OF_CLASSES, kind_of, named_model
 from limbeck.recipe.tasks import CONTROLS_OF, MARGIN, check_controls
 from limbeck.recipe.teacher import TeacherSection
 
@@ -214,10 +214,10 @@ class Recipe(Strict):
         if self.export.int8:
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
         named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
-        if teacher and (kind_of(teacher.source) in ANSWERING or named):
+        if teacher and (kind_of(teacher.source) in OF_CLASSES or named):
             raise ValueError(
-                f"a teacher for {task} is trained here or comes from run: or file:, got several, or one that names "
-                f"classes or only answers"
+                f"a teacher for {task} is trained here or comes from run:, file:, onnx:, sklearn: or labels:, got "
+                f"several, one that names classes, or one from {kind_of(teacher.source)}:"
             )
         terms = [one for stage in self.resolved_stages() for one in stage.objective]
         if any(one.options.get("per_sample") for one in terms):
@@ -235,6 +235,21 @@ class Recipe(Strict):
         needing = [term.name for terms in objectives for term in terms if not term.is_own and TERMS[term.name].needs]
         if needing and self.teacher is None:
             raise ValueError(f"{needing[0]} needs a teacher, but there is no teacher section")
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_for_hidden_classes(self) -> Recipe:
+        hidden = [key for key in ("unlabelled_classes", "unseen_classes") if getattr(self.data, key)]
+        if not hidden:
+            return self
+        terms = [term for stage in self.resolved_stages() for term in stage.objective]
+        if self.teacher is None or not any(term.is_own or TERMS[term.name].needs for term in terms):
+            raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
+        if self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual:
+            raise ValueError(
+                f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
+                f"that is trained on all labels, or a finished one"
+            )
         return self
 
     @model_validator(mode="after")

@@ -167,7 +167,7 @@ def _maker(plan: Plan, section: GeneratedSection, preset: Preset, frame: Frame) 
     if section.preset == "deep_inversion":
         return FromPixels(frame, classes=classes, rate=rate, steps=steps)
     if section.preset == "gan":
-        labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+        labels = plan.visible_labels(plan.seeds[0])
         rows = plan.data.train[known(labels[plan.data.train])]
         real = plan.data.pool.batch(rows).inputs
         return Gan(frame, real, labels[rows], classes=classes, latent=latent, width=width, rate=rate, steps=steps)

@@ -35,7 +35,7 @@ def whose_labels(plan: Plan, stage: StagePlan) -> list[str]:
         return [f"Student and controls share one teacher, which was trained on {told} real samples."]
     if (plan.teacher is None and plan.black_box is None) or not hears_the_teacher(plan, stage):
         return []
-    labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labels = plan.visible_labels(plan.seeds[0])
     mine = int(known(labels).sum())
     theirs = _labels_of_the_teacher(plan, mine)
     if theirs is None:

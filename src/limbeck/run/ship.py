@@ -161,7 +161,7 @@ def int8_request(plan: Plan, seed: int) -> Int8Request | None:
     order = by_hash([data.pool.ids[row] for row in data.train.tolist()], plan.seeds[0])
     samples = data.pool.inputs[data.train[torch.from_numpy(order[:CALIBRATION_SAMPLES])]]
     rows = data.validation if len(data.validation) else data.train[:EXAM_SAMPLES]  # generated ones, where none are real
-    labels = data.visible_labels(plan.labels_per_class, seed)[rows]
+    labels = plan.visible_labels(seed)[rows]
     inputs = data.pool.inputs_of(rows).cpu().numpy()
     return Int8Request(samples.cpu().numpy(), exam_of(inputs, labels.numpy(), data.classes, plan.tolerance))
 

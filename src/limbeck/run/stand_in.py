@@ -30,7 +30,7 @@ def stand_in(plan: Plan, inputs: Tensor) -> Data:
     assert section is not None  # the caller looks
     parts = {"generated": _unlabelled(inputs, "generated")}
     parts |= {name: _other(plan, name, len(inputs)) for name in plan.controls if name in STAND_INS}
-    labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labels = plan.visible_labels(plan.seeds[0])
     trains, validates = (rows[known(labels[rows])] for rows in (data.train, data.validation))
     if section.real != "none":
         real = replace(data.pool, labels=labels)
