@@ -13,8 +13,9 @@ from limbeck.errors import DataError, ModelError, UserError
 from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
 from limbeck.recipe.load import parse_recipe
+from limbeck.run.controls import resolve_controls
 from limbeck.run.model_plan import title_of
-from limbeck.run.plan import Plan, expand, plan_from_recipe, resolve_controls
+from limbeck.run.plan import Plan, expand, plan_from_recipe
 from limbeck.run.stage_plan import StagePlan
 from limbeck.train.settings import Settings
 
@@ -93,7 +94,9 @@ def test_a_head_for_other_classes_is_new_in_a_student_and_refused_in_a_teacher(t
     student = plan("", f"student.source={from_file}")
     teacher = plan("", f"teacher.source={from_file}")
 
-    assert set(student.model(student.student, 0).fresh) == {"head.weight", "head.bias"}
+    made = student.model(student.student, 0)
+    assert set(made.fresh) == {"head.weight", "head.bias"} == set(made.left)
+    assert torch.equal(made.left["head.weight"], three.model(three.student, 7).net.head.weight)
     with pytest.raises(ModelError, match="do not fit"):
         teacher.model(teacher.teacher.model, 0)
 
@@ -125,15 +128,15 @@ def test_teachers_own_augmentation():
 def test_controls_that_make_sense(digits):
     soft, hard = stage(SoftLabels()), stage(CrossEntropy())
 
-    assert resolve_controls(None, digits, None, [soft])[0] == ("labels", "smoothing", "teacher_labels")
-    assert resolve_controls(None, digits, 10, [soft])[0] == ("labels", "smoothing", "teacher_labels", "self_training")
-    assert resolve_controls(None, digits, None, [hard])[0] == ("labels", "smoothing")
-    assert resolve_controls((), digits, None, [soft]) == ((), ())
-    assert resolve_controls(("smoothing",), digits, None, [soft])[0] == ("labels", "smoothing")
+    assert resolve_controls(None, digits, False, [soft])[0] == ("labels", "smoothing", "teacher_labels")
+    assert resolve_controls(None, digits, True, [soft])[0] == ("labels", "smoothing", "teacher_labels", "self_training")
+    assert resolve_controls(None, digits, False, [hard])[0] == ("labels", "smoothing")
+    assert resolve_controls((), digits, False, [soft]) == ((), ())
+    assert resolve_controls(("smoothing",), digits, False, [soft])[0] == ("labels", "smoothing")
 
 
 def test_controls_that_make_no_sense_are_noted(digits):
-    controls, notes = resolve_controls(("self_training", "teacher_labels"), digits, None, [stage(CrossEntropy())])
+    controls, notes = resolve_controls(("self_training", "teacher_labels"), digits, False, [stage(CrossEntropy())])
 
     assert controls == ("labels",)
     assert notes == (
@@ -144,7 +147,7 @@ def test_controls_that_make_no_sense_are_noted(digits):
 
 def test_unknown_control(digits):
     with pytest.raises(UserError, match="controls expects labels, smoothing.*, got 'label'. Did you mean \"labels\""):
-        resolve_controls(("label",), digits, None, [stage(CrossEntropy())])
+        resolve_controls(("label",), digits, False, [stage(CrossEntropy())])
 
 
 def test_expand(monkeypatch):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ class Affine(Transform):
     def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
         """Resample inputs [B, C, H, W]."""
         _, _, height, width = picture_shape(inputs, type(self).__name__.lower())
-        return _resample(inputs, self.matrix(numbers.double(), height, width))
+        return resample(inputs, self.matrix(numbers.double(), height, width))
 
 
 class Composed(Affine):
@@ -128,9 +129,10 @@ def _diagonal(x: Tensor, y: Tensor, right: Tensor, down: Tensor) -> Tensor:
     return torch.stack([x, zero, right, zero, y, down], dim=1).view(-1, 2, 3)
 
 
-def _resample(inputs: Tensor, matrix: Tensor) -> Tensor:
-    """Take each pixel of inputs [B, C, H, W] from where the matrix [B, 2, 3] says.
+def resample(inputs: Tensor, matrix: Tensor, outside: Literal["zeros", "border"] = "zeros") -> Tensor:
+    """Take each pixel of inputs [B, C, H, W] from where the matrix, float64 [B, 2, 3], says; see `Affine.matrix`.
 
+    outside: what lies around the picture, 0 or its outermost pixels again.
     The grid is laid out plane by plane, x before y, which is much faster to make than pairs.
     """
     height, width = inputs.shape[2:]
@@ -141,4 +143,4 @@ def _resample(inputs: Tensor, matrix: Tensor) -> Tensor:
     along = (matrix[:, :, :1] * x)[:, :, None, :]
     down = (matrix[:, :, 1:2] * y + matrix[:, :, 2:])[:, :, :, None]
     places = (along + down).permute(0, 2, 3, 1)
-    return F.grid_sample(inputs, places, padding_mode="zeros", align_corners=False)
+    return F.grid_sample(inputs, places, padding_mode=outside, align_corners=False)

@@ -36,19 +36,23 @@ class Noise(Transform):
     def __call__(self, inputs: Tensor, numbers: Tensor) -> Tensor:
         """Add noise to inputs [B, C, H, W] and keep them within 0..1."""
         picture_shape(inputs, "noise")
-        normal = _normal(seeds_of(numbers), inputs[0].numel()).view_as(inputs)
-        return normal.mul_(self.sigma).add_(inputs).clamp_(0, 1)
+        noise = normal(seeds_of(numbers), inputs[0].numel()).view_as(inputs)
+        return noise.mul_(self.sigma).add_(inputs).clamp_(0, 1)
 
 
-def _normal(seeds: Tensor, count: int) -> Tensor:
+def normal(seeds: Tensor, count: int) -> Tensor:
     """Return float32 [B, count] of a standard normal distribution, by 16 bits of a hash of seed [B] and place each.
 
     A table of quantiles, from -4.3 to 4.3, gives the same bits on every device, which logarithm and cosine do not.
     """
-    places = torch.arange(-(-count // OF_A_HASH), device=seeds.device)
-    bits = mix(mix(seeds)[:, None] + places * GOLDEN).view(torch.uint16)[:, :count]
     table = torch.from_numpy(_quantiles()).to(seeds.device)
-    return table.index_select(0, bits.to(torch.int32).flatten()).view(len(seeds), count)
+    return table.index_select(0, levels(seeds, count).flatten()).view(len(seeds), count)
+
+
+def levels(seeds: Tensor, count: int) -> Tensor:
+    """Return int32 [B, count] in 0..65535, each equally likely, by a hash of seed [B] and place."""
+    places = torch.arange(-(-count // OF_A_HASH), device=seeds.device)
+    return mix(mix(seeds)[:, None] + places * GOLDEN).view(torch.uint16)[:, :count].to(torch.int32)
 
 
 @functools.cache

@@ -28,7 +28,9 @@ from limbeck.models.weights import save_weights
 from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.l2_sp import L2Sp
+from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.objective import ALIGNING, Objective
+from limbeck.recipe.tasks import STAND_INS
 from limbeck.run.board import BOARD, boards
 from limbeck.run.ensemble import Member
 from limbeck.run.inherit import start_from
@@ -55,6 +57,10 @@ SAMPLE = 8  # inputs that a teacher is made ready with
 STUDENT, SCRATCH = "student", "scratch"
 MEMBERS = "members"
 OWN = ("teacher", STUDENT)  # never taken from the cache
+STARTED = (
+    L2Sp,
+    LearningWithoutForgetting,
+)  # terms that hold a student to its start; new weights are nothing to hold to
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +105,10 @@ class Workshop:
         return self._teach(member.model, member.seed, self.folder / "teacher" / MEMBERS / member.name)
 
     def _teach(self, plan: TeacherPlan, seed: int, folder: Path) -> Trained:
-        visible = None if plan.labels == "all" else self.plan.labels_per_class
-        labels = self.plan.data.visible_labels(visible, seed)
+        rows, labels = self.plan.lesson_of(plan, seed)
         model = self.plan.model(plan.model, seed)
         if plan.settings is None:
             return self._as_it_is(plan.model, model, folder, seed, labels)
-        rows = self._rows(labels, labelled_only=True)
         task = self.plan.task
         lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views, task.score)
         objective = Objective([(1.0, task.label())])
@@ -142,13 +146,13 @@ class Workshop:
         if shares(stage, role):
             inputs = self.pool.batch(plan.data.train[:SAMPLE]).inputs.cpu()
             share(model, self._trained_teacher(seed), inputs, stage.objective)
-        labels = plan.data.visible_labels(plan.labels_per_class, seed)
+        labels = plan.visible_labels(seed)
         objective = objective_of(stage, role, plan.task.label)
         validation = self._validation(labels)
         budget = self._stage_budget(stage, labels, student)
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
-        rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
+        rows = self._rows(labels, labelled_only=not objective.uses_unlabelled, role=role)
         lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
@@ -247,9 +251,12 @@ class Workshop:
         filled[rows] = torch.where(labels[rows] < 0, guessed, labels[rows])
         return filled
 
-    def _rows(self, labels: Tensor, *, labelled_only: bool) -> Tensor:
-        rows = self.plan.data.train
-        return rows[known(labels[rows])] if labelled_only else rows
+    def _rows(self, labels: Tensor, *, labelled_only: bool, role: str = STUDENT) -> Tensor:
+        data = self.plan.data
+        if labelled_only:
+            rows = data.shown.get("labels", data.train)
+            return rows[known(labels[rows])]
+        return data.shown.get(role, data.train)
 
     def _validation(self, labels: Tensor) -> Tensor:
         rows = self.plan.data.validation
@@ -267,14 +274,14 @@ def open_workshop(
 
 def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) -> Objective:
     """Return a new objective for the student or a control in a stage; label: what a control learns labels by."""
-    if role == STUDENT:
+    if role in (STUDENT, *STAND_INS):
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
     if role == "source_only":
         return stage.objective.control(without=ALIGNING)
     if role == SCRATCH:
-        return stage.objective.control(without=(L2Sp,), label=label)  # new weights are nothing to stay near to
+        return stage.objective.control(without=STARTED, label=label)
     hard = role == "teacher_labels" and bool(stage.objective.needs)
     return stage.objective.control(teacher_labels=hard, label=label)
 

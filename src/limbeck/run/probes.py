@@ -155,10 +155,11 @@ def views_shown(job: Job) -> range:
 def _is_fixed(job: Job) -> bool:
     """Whether nothing in a job but its classifier can want more than the body's last vector, for views that return."""
     objective, views = job.objective, job.lesson.views
-    listens = objective.compares_features or objective.aligned_layers is not None or objective.has_own_terms
+    listens = bool(objective.compares_features) or objective.aligned_layers is not None or objective.remembers_source
     fresh = views is not None and views.count == "fresh"
     hears = job.teacher is None or job.teacher.recalls
-    return hears and not (listens or fresh or job.made.grown or objective.shared_classifier is not None)
+    looks = listens or objective.has_own_terms or objective.shared_classifier is not None
+    return hears and not (looks or fresh or job.made.grown)
 
 
 def _shown(job: Job) -> int:
