@@ -20,7 +20,7 @@ from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
-from limbeck.run.class_groups import describe_hidden
+from limbeck.run.class_groups import describe_earlier, describe_hidden
 from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
@@ -250,6 +250,7 @@ def _report(
         "recipe": plan.recipe,
         "domains": describe_domains(chosen.plan, findings),
         "hidden_classes": describe_hidden(chosen.plan, findings),
+        "earlier_classes": describe_earlier(chosen.plan, findings),
         **drawings(chosen.plan, findings),
     }
 
