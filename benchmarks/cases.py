@@ -22,7 +22,7 @@ DEMO, SOFT, S1 = "demo", "digits-soft-knowledge", "s1-mnist-source-to-target"
 S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
 BEST, ZERO = "mnist-mlp-best", "s4-zero-shot"
 FIRST, NEW = "s4-first-digits", "s4-new-class"
-SPOKEN = "objective=[soft_labels: {temperature: 2, weight: 0.5}, cross_entropy: {weight: 0.5}]"
+SPOKEN = "objective=[soft_labels: {{temperature: 2, weight: 0.5}}, cross_entropy: {{weight: 0.5}}]"
 HELD = "objective=[learning_without_forgetting, cross_entropy]"
 UNSEEN = ("data.unlabelled_classes=[]", "data.unseen_classes=[3, 7]", f"teacher.source=run:{{runs}}/{ZERO}")
 S2_ALONE = (f"teacher.source=run:{{runs}}/{S2}", "controls=[]")
