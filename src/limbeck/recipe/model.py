@@ -39,8 +39,8 @@ class StudentSection(Strict):
 
     model: its architecture.
     source: weights to start from, `file:WEIGHTS.safetensors` or `run:DIR` (the student of an earlier run, or any model
-    folder), where a classifier made for other classes is left out; or layers of the teacher, `teacher`; or a model of a
-    library, `timm:NAME`, `torchvision:NAME` or `hf:DIR`.
+    folder), where a classifier made for other classes keeps what it knew of these, by their names; or layers of the
+    teacher, `teacher`; or a model of a library, `timm:NAME`, `torchvision:NAME` or `hf:DIR`.
     layers: which layers of a deeper teacher `source: teacher` takes, at `even` distances or as a list of their numbers.
     normalise: what its pictures go through first, in training and in the exported file.
     freeze: what training leaves as it is, paths of modules or parameters with `*` for any text; `backbone` is all but
@@ -249,9 +249,10 @@ class Recipe(Strict):
         if not hidden:
             return self
         terms = [term for stage in self.resolved_stages() for term in stage.objective]
-        if self.teacher is None or not any(term.is_own or TERMS[term.name].needs for term in terms):
+        asked = self.teacher is not None and any(term.is_own or TERMS[term.name].needs for term in terms)
+        if not asked and self.student.source is None:
             raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
-        if self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual:
+        if self.teacher is not None and (self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual):
             raise ValueError(
                 f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
                 f"that is trained on all labels, or a finished one"

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from limbeck.evaluate.wording import inside
 from limbeck.report import facts, figures, measures, names, numbers, sweep, tables
 from limbeck.report.balance import balance_facts, balance_figure, balanced
-from limbeck.report.class_groups import hidden_limit, hidden_table
+from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limit, hidden_table
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.domains import domain_figure, domains_table, pictured
@@ -37,6 +37,8 @@ def render_html(report: Report) -> str:
         "sweep_drawings": _sweep_drawings(report),
         "domains": domains_table(report),
         "domain_drawings": _drawn(report, domain_figure, pictured(report)),
+        "earlier": earlier_table(report),
+        "earlier_told": earlier_told(report) if report.get("earlier_classes") else "",
         "hidden": hidden_table(report),
         "hidden_limit": hidden_limit(report) if report.get("hidden_classes") else "",
         "export_table": tables.export_table(report),

@@ -20,7 +20,7 @@ from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
-from limbeck.run.class_groups import describe_hidden
+from limbeck.run.class_groups import describe_earlier, describe_hidden
 from limbeck.run.describe_generated import describe_generated
 from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
@@ -257,6 +257,7 @@ def _report(
         "domains": describe_domains(chosen.plan, findings),
         "generated": describe_generated(chosen.plan, workshop.folder),
         "hidden_classes": describe_hidden(chosen.plan, findings),
+        "earlier_classes": describe_earlier(chosen.plan, findings),
         **drawings(chosen.plan, findings),
     }
 
