@@ -16,6 +16,7 @@ from limbeck.report.class_groups import hidden_limit, hidden_table
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.domains import domain_figure, domains_table, pictured
+from limbeck.report.generated import gauges_figure, generated_facts, pictured_classes
 from limbeck.report.reliability import reliability_figure
 from limbeck.report.scatter import scatter_figure
 
@@ -39,6 +40,9 @@ def render_html(report: Report) -> str:
         "domain_drawings": _drawn(report, domain_figure, pictured(report)),
         "hidden": hidden_table(report),
         "hidden_limit": hidden_limit(report) if report.get("hidden_classes") else "",
+        "generated": generated_facts(report),
+        "generated_pictures": pictured_classes(report),
+        "gauges": Markup(gauges_figure(report)) if (report.get("generated") or {}).get("gauges") else "",  # noqa: S704
         "export_table": tables.export_table(report),
         "file_verdicts": [(*found, facts.files_judged(found[1])) for found in facts.file_verdicts(report)],
         "gate_told": facts.gate_told(report),
