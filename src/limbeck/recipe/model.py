@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from limbeck.knowledge.wishes import Wishes
 from limbeck.objectives.objective import task_sentence
+from limbeck.recipe.adapt import Adapt, Frozen, check_adapt, in_stages
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
 from limbeck.recipe.schema import Strict, section_of
@@ -43,6 +45,9 @@ class StudentSection(Strict):
     normalise: what its pictures go through first, in training and in the exported file.
     freeze: what training leaves as it is, paths of modules or parameters with `*` for any text; `backbone` is all but
     the classifier.
+    adapt: how one that was trained before is moved, `probe_then_tune` (the classifier alone for a quarter of the steps,
+    then all), `probe` (the classifier alone), `gradual` (from the classifier down, a stage of the network at a time) or
+    `full`; probe_then_tune where it starts from other weights, unless stages, freeze or a schedule say more.
     train: how it and its controls are trained.
     """
 
@@ -51,6 +56,7 @@ class StudentSection(Strict):
     layers: Literal["even"] | Annotated[tuple[Layer, ...], Field(min_length=1)] = "even"
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     freeze: tuple[str, ...] = ()
+    adapt: Adapt | None = None
     train: TrainSection = TrainSection()
 
     @model_validator(mode="before")
@@ -263,6 +269,11 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _student_that_can_be_moved(self) -> Recipe:
+        check_adapt(self)
+        return self
+
+    @model_validator(mode="after")
     def _generated_for_a_teacher(self) -> Recipe:
         if self.data.generated is not None:
             check_generated(self)
@@ -273,6 +284,12 @@ class Recipe(Strict):
         if self.teacher is not None and self.teacher.mutual is not None:
             check_peer(self)
         return self
+
+    def in_stages(self, frozen: Sequence[Frozen | None]) -> Recipe:
+        """Return the recipe with one stage for each set of frozen parts in place of `student.adapt`."""
+        stages = tuple(StageSection(**one) for one in in_stages(self, frozen))
+        student = self.student.model_copy(update={"adapt": None})
+        return self.model_copy(update={"stages": stages, "student": student, "objective": None, "balance": "none"})
 
     def resolved_stages(self) -> tuple[StageSection, ...]:
         """Return the stages, the short form as one, with `from` and `train` filled in."""

@@ -26,7 +26,7 @@ from limbeck.recipe.own import ask_for_trust
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
-from limbeck.run.adapting import check_remembering
+from limbeck.run.adapting import check_remembering, spelled_out
 from limbeck.run.augment import hidden_by, views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
@@ -198,6 +198,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     hidden = hidden_by(few, section.unlabelled_classes)
     views = views_of(section.augment, data, seed=recipe.seed, count=section.views, hidden_by=hidden)
     student = student_plan_of(recipe.student, data)
+    recipe, moved = spelled_out(recipe, student, data)
     stages = tuple(_stage_plan(stage, data) for stage in recipe.resolved_stages())
     teacher = recipe.teacher
     itself = teacher.itself.decay if teacher and teacher.itself else None
@@ -234,7 +235,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         int8=recipe.export.int8,
         tolerance=recipe.export.tolerance,
         recipe=dump_recipe(recipe),
-        notes=(*notes, *_unused(teacher), *(box.notes if box else ())),
+        notes=(*notes, *moved, *_unused(teacher), *(box.notes if box else ())),
         black_box=box,
         wishes=Wishes(**dict(recipe.knowledge)),
         ensemble=ensemble,
