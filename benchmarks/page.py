@@ -14,7 +14,8 @@ from cases import Case
 from numpy.typing import NDArray
 
 from limbeck.evaluate.intervals import two_way
-from limbeck.report import measures, numbers
+from limbeck.report import class_groups, measures, numbers
+from limbeck.report.tables import Table
 
 Report = Mapping[str, Any]
 SHOWN = ("accuracy", "nll", "ece")
@@ -36,6 +37,7 @@ def write_page(results: Path, recipe: Path, notes: Path, finished: Sequence[Fini
     path = results / f"{date}-{recipe.stem}.md"
     lines = [*_head(recipe, date, finished), *_verdicts(finished[0].report), *_models(finished[0].report)]
     lines += [*_errors(finished[0]), *_variants(finished)]
+    lines += [line for one in finished for line in _groups(one)]
     if notes.is_file():
         lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
     results.mkdir(parents=True, exist_ok=True)
@@ -61,8 +63,9 @@ def _head(recipe: Path, date: str, finished: Sequence[Finished]) -> Iterator[str
 
 
 def _command(case: Case) -> str:
+    before = f"limbeck run recipes/{case.after}.yaml --out runs/{case.after}\n" if case.after else ""
     settings = "".join(f" --set {_quoted(setting.format(runs='runs'))}" for setting in case.settings)
-    return f"limbeck run recipes/{case.recipe}.yaml{settings} --out runs/{case.key}"
+    return f"{before}limbeck run recipes/{case.recipe}.yaml{settings} --out runs/{case.key}"
 
 
 def _quoted(setting: str) -> str:
@@ -131,6 +134,25 @@ def _variants(finished: Sequence[Finished]) -> Iterator[str]:
             numbers.count(student["steps"]), *_differences(first, one),
         )  # fmt: skip
     yield ""
+
+
+def _groups(one: Finished) -> Iterator[str]:
+    """Yield each model's accuracy on new classes, or those never labelled, apart from the others."""
+    old, hidden = class_groups.earlier_table(one.report), class_groups.hidden_table(one.report)
+    if old is not None:
+        yield from _group_table(f"Old and new classes: {one.case.title}", old, class_groups.earlier_told(one.report))
+    elif hidden is not None:
+        told = class_groups.hidden_limit(one.report)
+        yield from _group_table(f"Classes never labelled: {one.case.title}", hidden, told)
+
+
+def _group_table(title: str, table: Table, told: str) -> Iterator[str]:
+    yield from (f"## {title}", "")
+    yield from _header("Classes", *(column.name for column in table.columns))
+    for row in table.groups[0].rows:
+        cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
+        yield _row(f"{row.label} ({row.better})" if row.better else row.label, *cells)
+    yield from ("", told, "")
 
 
 def _gain(verdict: Report | None) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from limbeck.knowledge.wishes import Wishes
 from limbeck.objectives.objective import task_sentence
+from limbeck.recipe.adapt import Adapt, Frozen, check_adapt, in_stages
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
 from limbeck.recipe.schema import Strict, section_of
@@ -23,8 +25,9 @@ CONTROLS = CONTROLS_OF["classification"]
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
 ControlName = Literal[
-    "labels", "smoothing", "teacher_labels", "self_training", "source_only", "adversarial", "trades", "scratch"
-]
+    "labels", "smoothing", "teacher_labels", "self_training", "source_only", "adversarial", "trades",
+    "scratch", "gaussian_noise", "uniform_noise", "matched_noise", "proxy",
+]  # fmt: skip
 TEACHER = "teacher"  # as a student's source
 
 Layer = Annotated[int, Field(ge=0)]
@@ -36,12 +39,15 @@ class StudentSection(Strict):
 
     model: its architecture.
     source: weights to start from, `file:WEIGHTS.safetensors` or `run:DIR` (the student of an earlier run, or any model
-    folder), where a classifier made for other classes is left out; or layers of the teacher, `teacher`; or a model of a
-    library, `timm:NAME`, `torchvision:NAME` or `hf:DIR`.
+    folder), where a classifier made for other classes keeps what it knew of these, by their names; or layers of the
+    teacher, `teacher`; or a model of a library, `timm:NAME`, `torchvision:NAME` or `hf:DIR`.
     layers: which layers of a deeper teacher `source: teacher` takes, at `even` distances or as a list of their numbers.
     normalise: what its pictures go through first, in training and in the exported file.
     freeze: what training leaves as it is, paths of modules or parameters with `*` for any text; `backbone` is all but
     the classifier.
+    adapt: how one that was trained before is moved, `probe_then_tune` (the classifier alone for a quarter of the steps,
+    then all), `probe` (the classifier alone), `gradual` (from the classifier down, a stage of the network at a time) or
+    `full`; probe_then_tune where it starts from other weights, unless stages, freeze or a schedule say more.
     train: how it and its controls are trained.
     """
 
@@ -50,6 +56,7 @@ class StudentSection(Strict):
     layers: Literal["even"] | Annotated[tuple[Layer, ...], Field(min_length=1)] = "even"
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     freeze: tuple[str, ...] = ()
+    adapt: Adapt | None = None
     train: TrainSection = TrainSection()
 
     @model_validator(mode="before")
@@ -237,6 +244,22 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _teacher_for_hidden_classes(self) -> Recipe:
+        hidden = [key for key in ("unlabelled_classes", "unseen_classes") if getattr(self.data, key)]
+        if not hidden:
+            return self
+        terms = [term for stage in self.resolved_stages() for term in stage.objective]
+        asked = self.teacher is not None and any(term.is_own or TERMS[term.name].needs for term in terms)
+        if not asked and self.student.source is None:
+            raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
+        if self.teacher is not None and (self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual):
+            raise ValueError(
+                f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
+                f"that is trained on all labels, or a finished one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _teacher_to_start_from(self) -> Recipe:
         teacher = self.teacher
         if self.student.source == TEACHER and not (teacher is not None and teacher.is_one_model):
@@ -247,10 +270,27 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _student_that_can_be_moved(self) -> Recipe:
+        check_adapt(self)
+        return self
+
+    @model_validator(mode="after")
+    def _generated_for_a_teacher(self) -> Recipe:
+        if self.data.generated is not None:
+            check_generated(self)
+        return self
+
+    @model_validator(mode="after")
     def _peer_in_whole_steps(self) -> Recipe:
         if self.teacher is not None and self.teacher.mutual is not None:
             check_peer(self)
         return self
+
+    def in_stages(self, frozen: Sequence[Frozen | None]) -> Recipe:
+        """Return the recipe with one stage for each set of frozen parts in place of `student.adapt`."""
+        stages = tuple(StageSection(**one) for one in in_stages(self, frozen))
+        student = self.student.model_copy(update={"adapt": None})
+        return self.model_copy(update={"stages": stages, "student": student, "objective": None, "balance": "none"})
 
     def resolved_stages(self) -> tuple[StageSection, ...]:
         """Return the stages, the short form as one, with `from` and `train` filled in."""
@@ -308,6 +348,33 @@ def check_peer(recipe: Recipe) -> None:
         raise ValueError(
             f"train.accumulate is {max(parts)}, but the peer of teacher.mutual answers for whole batches; set it to 1"
         )
+
+
+def check_generated(recipe: Recipe) -> None:
+    """Raise ValueError where a recipe with generated samples lacks a teacher to make them by, or labels to learn."""
+    made, teacher = recipe.data.generated, recipe.teacher
+    assert made is not None  # the caller looks
+    if teacher is None or teacher.itself or teacher.mutual:
+        raise ValueError("data.generated is made from a teacher that is there before the student; name one by teacher")
+    if teacher.per_seed or (teacher.labels == "same" and recipe.data.labels_per_class is not None):
+        raise ValueError("data.generated is one pool for all seeds, made from one teacher; leave out teacher.per_seed")
+    if not teacher.is_one_model and made.preset not in ("noise", "proxy"):
+        raise ValueError(
+            f"the preset {made.preset} looks into the teacher, got one that only answers, or several; expected the "
+            f"preset proxy, with samples of another source"
+        )
+    for stage in recipe.resolved_stages():
+        named = [term.name for term in stage.objective if not term.is_own]
+        taught = any(TERMS[name].needs for name in named) or len(named) < len(stage.objective)
+        if "cross_entropy" in named and taught and made.real != "together":
+            raise ValueError(
+                f"stage {stage.name}: cross_entropy learns labels, which generated samples have none of; take "
+                f"teacher_labels, or a stage of its own with data.generated.real: labels, or real: together"
+            )
+        if not taught and made.real == "none":
+            raise ValueError(
+                f"stage {stage.name} asks no teacher, so it learns real labels; set data.generated.real: labels"
+            )
 
 
 def own_classes(recipe: Recipe) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from limbeck.types import TaskName
 
+STAND_INS = ("gaussian_noise", "uniform_noise", "matched_noise", "proxy")
+"""Controls of a student that learns from generated samples: the same teacher answers for samples of another kind."""
 CONTROLS_OF: Mapping[TaskName, tuple[str, ...]] = {
     "classification": (
         "labels",
@@ -16,6 +18,7 @@ CONTROLS_OF: Mapping[TaskName, tuple[str, ...]] = {
         "adversarial",
         "trades",
         "scratch",
+        *STAND_INS,
     ),
     "regression": ("labels", "scratch"),
     "multi_label": ("labels", "scratch"),

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from limbeck.report import facts, measures, sweep, tables
+from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limit, hidden_table
 from limbeck.report.domains import domains_table
+from limbeck.report.generated import generated_facts
 
 Report = Mapping[str, Any]
 
@@ -17,7 +19,12 @@ def render_markdown(report: Report) -> str:
     text = "\n".join([
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)),
-        *_table("Both domains", domains_table(report), True), *_stages(report),
+        *(_facts("Generated samples", made) if (made := generated_facts(report)) else ()),
+        *_table("Both domains", domains_table(report), True),
+        *_table("Old and new classes", earlier_table(report)),
+        *_notes([earlier_told(report)] if report.get("earlier_classes") else []),
+        *_table("Classes never labelled", hidden_table(report)),
+        *_notes([hidden_limit(report)] if report.get("hidden_classes") else []), *_stages(report),
         *_table("One by one", tables.labels_table(report), True),
         *_sweep(report),
         *_table("The file that ships", tables.export_table(report)), *_export_verdicts(report),

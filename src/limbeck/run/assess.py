@@ -33,7 +33,9 @@ from limbeck.types import known
 
 SCHEMA = 1
 FEW_VALIDATION = 50
+NAMED = 12
 ALIGNING = "Bringing the domains together"
+GENERATING = "Generating samples"
 TEACHER = "teacher"
 MEMBER = "member"
 TITLES = {
@@ -45,6 +47,10 @@ TITLES = {
     "trades": "labels, and the same answer for inputs that fool it (TRADES)",
     "scratch": "labels only, from new weights",
     "source_only": "the source's labels, domains left apart",
+    "gaussian_noise": "the teacher's answers on Gaussian noise",
+    "uniform_noise": "the teacher's answers on uniform noise",
+    "matched_noise": "the teacher's answers on noise with every pixel's own distribution",
+    "proxy": "the teacher's answers on samples of another source",
 }
 
 
@@ -184,7 +190,7 @@ def _within(plan: Plan) -> str | None:
 def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return the report's `data` section; counts of labels are those of one seed; notes: further ones."""
     data = plan.data
-    labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labels = plan.visible_labels(plan.seeds[0])
     labelled = int(known(labels[data.train]).sum())
     views = plan.views
     return {
@@ -238,7 +244,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     controls = {role: task.merits(findings.answers[key]) for role, key in free.items()}
     theirs = None if teacher is None else task.merits(teacher)
     fits = {role: findings.fits[key] for role, key in free.items()}
-    validation, chosen_by = _choice(task, fits, controls, student)
+    validation, chosen_by = _choice(task, fits, controls, student, plan.hidden_classes)
     return judge(
         student,
         controls,
@@ -248,7 +254,8 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         margin=plan.margin,
         relative=task.relative,
         metric=task.primary,
-        subject=ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation",
+        subject=_subject(plan, stage),
+        without="without a teacher" if plan.generated is None else "without generated samples",
         notes=[
             *chosen_by,
             *remarks.short_training(plan, stage, findings.fits[keys[STUDENT]]),
@@ -260,6 +267,12 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     )
 
 
+def _subject(plan: Plan, stage: StagePlan) -> str:
+    if plan.generated is not None:
+        return GENERATING
+    return ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation"
+
+
 def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:
     """Whether this stage or one that it starts from learned more from the teacher than hard labels."""
     if stage.objective.needs & {"probs", "logits", "features"}:
@@ -269,21 +282,26 @@ def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:
 
 
 def _choice(
-    task: Task, fits: Mapping[str, BySeed], controls: Mapping[str, Floats], student: Floats
+    task: Task,
+    fits: Mapping[str, BySeed],
+    controls: Mapping[str, Floats],
+    student: Floats,
+    hidden: Sequence[str] = (),
 ) -> tuple[dict[str, float], list[str]]:
     """Return what the best control is chosen by, and a note where that is shaky.
 
-    It is the mean validation accuracy, or the task's own figure there. Without validation labels it is that on the test
-    samples, which can only make the student look worse.
+    It is the mean validation accuracy, or the task's own figure there. Without validation labels, or none of some
+    hidden classes, it is that on the test samples, which can only make the student look worse.
     """
     gains = ", ".join(f"{role} {task.gain_told(float((student - other).mean()))}" for role, other in controls.items())
     each = f"The gain against each control{'' if task.relative else ', in points'}: {gains}."
     counts = [one.validation_samples for by_seed in fits.values() for one in by_seed.values()]
-    if min(counts) == 0:
+    if min(counts) == 0 or hidden:
         strict = {role: float(correct.mean()) for role, correct in controls.items()}
+        which = f" of {', '.join(hidden[:NAMED])}{' and others' if len(hidden) > NAMED else ''}" if hidden else ""
         return strict, [
-            f"There are no validation labels to choose the best control by, so the verdict is against the one that did "
-            f"best on the test samples. {each}"
+            f"There are no validation labels{which} to choose the best control by, so the verdict is against the one "
+            f"that did best on the test samples. {each}"
         ]
     validation = {role: validation_accuracy(by_seed) for role, by_seed in fits.items()}
     if min(counts) < FEW_VALIDATION and len(controls) > 1:

@@ -32,6 +32,7 @@ from limbeck.objectives.l2_sp import L2Sp
 from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.objective import ALIGNING, Objective
 from limbeck.objectives.trades import Trades
+from limbeck.recipe.tasks import STAND_INS
 from limbeck.run.board import BOARD, boards
 from limbeck.run.ensemble import Member
 from limbeck.run.inherit import start_from
@@ -39,6 +40,7 @@ from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.knowledge import LEDGER, hear
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.plan import Plan, TeacherPlan
+from limbeck.run.probes import Probes
 from limbeck.run.profile import Profile, phases_of
 from limbeck.run.shared import HEAD, learner, share, shares
 from limbeck.run.stage_plan import StagePlan, count_of_teaching
@@ -73,7 +75,8 @@ class Workshop:
 
     pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
     asked; profile: measures where the time goes, if anybody asked; told: fits whose end the watcher has heard of from a
-    helper, by model and seed; teachers: those that are trained, by seed, one for all under the first.
+    helper, by model and seed; teachers: those that are trained, by seed, one for all under the first; probes: what fits
+    with a frozen body are trained on, None for the models themselves.
     """
 
     plan: Plan
@@ -86,6 +89,7 @@ class Workshop:
     profile: Profile | None = None
     told: Counter[tuple[str, int]] = field(default_factory=Counter)
     teachers: Mapping[int, Trained] = field(default_factory=dict)
+    probes: Probes | None = None
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -107,12 +111,10 @@ class Workshop:
         return self._teach(member.model, member.seed, self.folder / "teacher" / MEMBERS / member.name)
 
     def _teach(self, plan: TeacherPlan, seed: int, folder: Path) -> Trained:
-        visible = None if plan.labels == "all" else self.plan.labels_per_class
-        labels = self.plan.data.visible_labels(visible, seed)
+        rows, labels = self.plan.lesson_of(plan, seed)
         model = self.plan.model(plan.model, seed)
         if plan.settings is None:
             return self._as_it_is(plan.model, model, folder, seed, labels)
-        rows = self._rows(labels, labelled_only=True)
         task = self.plan.task
         lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views, task.score)
         objective = Objective([(1.0, task.label())])
@@ -150,19 +152,23 @@ class Workshop:
         if shares(stage, role):
             inputs = self.pool.batch(plan.data.train[:SAMPLE]).inputs.cpu()
             share(model, self._trained_teacher(seed), inputs, stage.objective)
-        labels = plan.data.visible_labels(plan.labels_per_class, seed)
+        labels = plan.visible_labels(seed)
         objective = objective_of(stage, role, plan.task.label)
         validation = self._validation(labels)
         budget = self._stage_budget(stage, labels, student)
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
-        rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
+        rows = self._rows(labels, labelled_only=not objective.uses_unlabelled, role=role)
         lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
         frozen = (HEAD,) if shares(stage, role) else frozen
-        job = Job(role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen)
+        lasting = before is None and made.layers is None and (made.anew is not None or not made.fresh)
+        job = Job(
+            role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen,
+            self.probes, lasting,
+        )  # fmt: skip
         trained = self._carry_out(job, folder)
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
@@ -251,9 +257,12 @@ class Workshop:
         filled[rows] = torch.where(labels[rows] < 0, guessed, labels[rows])
         return filled
 
-    def _rows(self, labels: Tensor, *, labelled_only: bool) -> Tensor:
-        rows = self.plan.data.train
-        return rows[known(labels[rows])] if labelled_only else rows
+    def _rows(self, labels: Tensor, *, labelled_only: bool, role: str = STUDENT) -> Tensor:
+        data = self.plan.data
+        if labelled_only:
+            rows = data.shown.get("labels", data.train)
+            return rows[known(labels[rows])]
+        return data.shown.get(role, data.train)
 
     def _validation(self, labels: Tensor) -> Tensor:
         rows = self.plan.data.validation
@@ -265,12 +274,13 @@ def open_workshop(
 ) -> Workshop:
     """Return the workshop of a run, with the training pool where training takes place."""
     ledger = open_ledger(folder / LEDGER)
-    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger, profile)
+    probes, pool = Probes(plan.wishes, folder, watcher), plan.data.pool.to(device)
+    return Workshop(plan, folder, watcher, device, pool, folder / METRICS, ledger, profile, probes=probes)
 
 
 def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) -> Objective:
     """Return a new objective for the student or a control in a stage; label: what a control learns labels by."""
-    if role == STUDENT:
+    if role in (STUDENT, *STAND_INS):
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
