@@ -43,7 +43,7 @@ def _shown(
         "label": data.classes[labels[row]],
         "teacher": _top(theirs[row], data.classes),
         "student": _top(mine[row], data.classes),
-        "png": _png(data.test.inputs[row]) if data.kind == "image" else None,
+        "png": png(data.test.inputs[row]) if data.kind == "image" else None,
     }
 
 
@@ -51,7 +51,7 @@ def _top(scores: NDArray[np.float64], classes: tuple[str, ...]) -> dict[str, Any
     return {"class": classes[int(scores.argmax())], "probability": float(scores.max())}
 
 
-def _png(pixels: Tensor) -> str | None:
+def png(pixels: Tensor) -> str | None:
     """Return a picture [channels, H, W] as base64 of a small PNG; None unless it is grey or colour."""
     if pixels.shape[0] not in (1, 3):
         return None
