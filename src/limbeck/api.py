@@ -31,7 +31,6 @@ from limbeck.recipe.choices import TrainSection
 from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
 from limbeck.recipe.model import Name
-from limbeck.recipe.sources import BLACK_BOXES
 from limbeck.recipe.tasks import MARGIN
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_from_text
@@ -279,8 +278,6 @@ def _made(factory: Callable[[], object]) -> nn.Module:
 
 
 def _black_box(teacher: str, normalise: Normalisation, data: Data, views: Views | None) -> BlackBox | None:
-    if data.task != "classification" and teacher.startswith(BLACK_BOXES):
-        raise UserError(f"{teacher} names classes or only answers; for {data.task} a teacher is a module or a run.")
     given = _normaliser(normalise, data)
     return black_box_from_text(teacher, data, normalise=given, views=views)
 

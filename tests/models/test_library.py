@@ -82,6 +82,8 @@ def test_timm(tmp_path: Path) -> None:
     assert other.eval()(GREY).shape == (3, 7)
     first = next(iter(model.net.state_dict()))
     assert torch.equal(other.net.state_dict()[first], model.net.state_dict()[first])
+    assert same.left == {} and [one.shape[0] for one in other.left.values()] == [10, 10]
+    assert all(torch.equal(one, model.state_dict()[name]) for name, one in other.left.items())
     with pytest.raises(ModelError, match="belong to another architecture"):
         Timm((1, 8, 8), 10, name="test_vit", weights=str(tmp_path / "w.safetensors"))
     with pytest.raises(ModelError, match=r"timm knows no model 'resnet19'\. Did you mean"):

@@ -58,6 +58,23 @@ def test_listening_changes_no_logits_and_no_state() -> None:
     assert torch.equal(again(INPUTS).logits, logits) and sorted(again.state_dict()) == names
 
 
+def test_the_sources_head_answers_beside_the_new_one_while_it_is_asked_to() -> None:
+    model, inputs = Adapted(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), classes=2), torch.rand(5, 3)
+    weight, bias = torch.randn(7, 4), torch.randn(7)
+    model.left = {"1.weight": weight, "1.bias": bias}
+    alone = model(inputs)
+    model.answer_as_source()
+    model.listen_to(["0"])
+    both = model(inputs)
+    assert model.is_heard and torch.equal(both.logits, alone.logits)
+    torch.testing.assert_close(both.heads["source"], both.features["0"] @ weight.T + bias)
+    model.answer_as_source(False)
+    assert not model(inputs).heads and not alone.heads
+    model.left = None
+    with pytest.raises(ModelError, match="gives a pretrained model without its own head"):
+        model.answer_as_source()
+
+
 def test_a_copy_listens_for_itself() -> None:
     model = small().eval()
     model.listen_to(["body.2"])

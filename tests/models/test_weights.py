@@ -151,6 +151,7 @@ def test_a_head_for_other_classes_stays_new(tmp_path: Path) -> None:
     before = {name: one.clone() for name, one in head.items()}
     fresh = start_from(new, tmp_path / "model.safetensors")
     assert len(fresh) == 2 and all(torch.equal(head[name], before[name]) for name in fresh)
+    assert all(torch.equal(left, old.state_dict()[name]) for name, left in fresh.items())
     kept = dict(old.named_parameters())
     assert all(torch.equal(head[name], kept[name]) for name in head if name not in fresh)
     with pytest.raises(ModelError, match="do not fit"):

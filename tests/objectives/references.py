@@ -25,7 +25,7 @@ Numbers = np.ndarray[Any, np.dtype[np.float64]]
 @dataclass(frozen=True)
 class Seen:
     """A batch in float64: logits [B, C] of student and teacher, labels [B] (-1 = withheld) or [B, C] (NaN), features by
-    name, the student's parameters, and what the term remembered before the batch.
+    name, the student's parameters, what the term remembered before the batch, and the inputs [B, D].
     """
 
     logits: Numbers
@@ -35,6 +35,7 @@ class Seen:
     teacher_features: dict[str, Numbers]
     weights: list[Numbers]
     memory: dict[str, torch.Tensor] = field(default_factory=dict)
+    inputs: Numbers = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 def on_features(by_hand: Callable[[Any], Any]) -> Callable[[Seen, Any], float]:
@@ -82,6 +83,14 @@ def l2_sp(seen: Seen, term: Any) -> float:
     starts = [start.double().numpy() for _, start in term._pulled]
     ways = [now - start for now, start in zip(seen.weights, starts, strict=True)]
     return term.alpha / 2 * sum(float(number) ** 2 for way in ways for number in way.ravel())
+
+
+def learning_without_forgetting(seen: Seen, term: Any) -> float:
+    """scipy's relative entropy of each row, from the layer for logits as it was."""
+    weight, bias = (one.detach().double().numpy() for one in list(term._before[0].parameters())[:2])
+    before = softmax((seen.inputs @ weight.T + bias) / term.temperature, axis=1)
+    now = softmax(seen.logits / term.temperature, axis=1)
+    return float(term.temperature**2 * np.mean([entropy(p, q) for p, q in zip(before, now, strict=True)]))
 
 
 def weights(seen: Seen, term: Any) -> Numbers:

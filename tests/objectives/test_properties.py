@@ -47,6 +47,7 @@ from limbeck.objectives import (
     Hint,
     JensenShannon,
     L2Sp,
+    LearningWithoutForgetting,
     LogitMatching,
     MaximumMeanDiscrepancy,
     MinimumClassConfusion,
@@ -155,6 +156,8 @@ EXAMPLES = [
     Example(JensenShannon, references.jensen_shannon),
     *(Example(lambda beta=beta: JensenShannon(4.0, beta), references.jensen_shannon) for beta in (0.0, 0.1, 0.9, 1.0)),
     Example(L2Sp, references.l2_sp, zero=False),
+    Example(LearningWithoutForgetting, references.learning_without_forgetting, zero=False),
+    Example(lambda: LearningWithoutForgetting(0.5), references.learning_without_forgetting, zero=False),
     Example(LogitMatching, references.logit_matching),
     Example(RelationalLogits, references.relational_logits),
     Example(lambda: RelationalLogits(4.0, inter=2.0, intra=0.5), references.relational_logits),
@@ -277,6 +280,7 @@ class Case:
             teacher_features=features,
             weights=[parameter.numpy() for parameter in self.student.parameters()],
             memory=self.memory,
+            inputs=self.inputs.numpy(),
         )
 
 

@@ -50,7 +50,10 @@ def test_labels_may_stand_in_several_columns() -> None:
         ("data.task=classification", "source diabetes has a number to predict; set task: regression"),
         ("data.task=ranking", "expected 'classification', 'regression' or 'multi_label', got 'ranking'"),
         ("export.int8=true", "export.int8 is judged by the classes it loses, got task 'regression'"),
-        ("teacher={source: 'onnx:t.onnx'}", "a teacher for regression is trained here or comes from run: or file:"),
+        (
+            "teacher={source: 'keras:t.keras'}",
+            "a teacher for regression is trained here or comes from run:, file:, onnx:",
+        ),
         ("data.target=npz:b.npz", "target is for classification"),
         ("sweep={'objective': [[squared_error], [cross_entropy]]}", "cross_entropy is for classification"),
     ],

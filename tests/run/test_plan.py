@@ -93,7 +93,9 @@ def test_a_head_for_other_classes_is_new_in_a_student_and_refused_in_a_teacher(t
     student = plan("", f"student.source={from_file}")
     teacher = plan("", f"teacher.source={from_file}")
 
-    assert set(student.model(student.student, 0).fresh) == {"head.weight", "head.bias"}
+    made = student.model(student.student, 0)
+    assert set(made.fresh) == {"head.weight", "head.bias"} == set(made.left)
+    assert torch.equal(made.left["head.weight"], three.model(three.student, 7).net.head.weight)
     with pytest.raises(ModelError, match="do not fit"):
         teacher.model(teacher.teacher.model, 0)
 

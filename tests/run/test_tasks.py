@@ -282,7 +282,6 @@ def test_a_module_answers_in_the_users_units_and_each_value_counts_alike(tmp_pat
     [
         ({"controls": ["smoothing"]}, "the control smoothing is for classification"),
         ({"int8": True}, "int8=True is judged by the classes it loses"),
-        ({"teacher": "onnx:teacher.onnx"}, "names classes or only answers"),
         ({"labels_per_class": 3}, "data.labels_per_class is for classification"),
         ({"objective": limbeck.Objective([(1.0, limbeck.CrossEntropy())])}, "cross_entropy is for classification"),
     ],

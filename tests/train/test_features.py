@@ -163,7 +163,7 @@ def test_a_network_that_is_listened_to_is_not_compiled(make_lesson: MakeLesson, 
     model = make_model(0)
     model.listen_to(["body.2"])
     assert not wants_compiling("auto", model, torch.device("cpu"), 10**12, 10**6)
-    with pytest.raises(TrainingError, match=r"train\.compile is always, but a term compares the student's features"):
+    with pytest.raises(TrainingError, match=r"train\.compile is always, but a term looks inside the student"):
         taught(make_model(0), [(1.0, Hint())], make_lesson(), make_model(1), settings=Settings(compile="always"))
 
 

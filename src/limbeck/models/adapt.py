@@ -6,6 +6,7 @@ listens to what happens inside of them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from limbeck.errors import ModelError, nearest
 from limbeck.types import Outputs
 
 LOGIT_NAMES = ("logits", "logit", "out", "output", "scores")
+SOURCE = "source"
 
 
 class Normalise(nn.Module):
@@ -69,8 +71,9 @@ class Adapted(nn.Module):
     net: any module; it may return logits [B, C], a tuple or list that holds them, a mapping, or an object
     with the attribute `logits` (as Hugging Face models do).
     classes: C, the number of columns the logits must have.
-    pinned: paths of modules that stay in evaluation mode; fresh: names of tensors that are new where the others came
-    from elsewhere, such as those of a swapped head.
+    pinned: paths of modules that stay in evaluation mode; left: tensors of the head that weights from elsewhere came
+    with and whose place another one took, by their names there, None where nobody has them; fresh: names of tensors
+    that are new in that case.
     """
 
     def __init__(self, net: nn.Module, *, classes: int, normalise: Normalise | None = None) -> None:
@@ -81,20 +84,30 @@ class Adapted(nn.Module):
         self.layers: tuple[str, ...] = ()
         self.pinned: tuple[str, ...] = ()
         self.fresh: tuple[str, ...] = ()
+        self.left: Mapping[str, Tensor] | None = {}
         self._hooks: list[RemovableHandle] = []
         self._said: list[Said] = []
+        self._source: list[RemovableHandle] = []
+        self._heads: dict[str, Tensor] = {}
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Return the outputs for inputs [B, ...]: pictures in 0..1 or raw features."""
         if self.normalise is not None:
             inputs = self.normalise(inputs)
-        if not self.layers:
+        if not self.is_heard:
             return Outputs(logits=find_logits(self.net(inputs), self.classes))
         self._said.clear()
         logits = find_logits(self.net(inputs), self.classes)
         features = {name: _only_output(name, self._said) for name in self.layers}
+        heads = dict(self._heads)
         self._said.clear()
-        return Outputs(logits=logits, features=features)
+        self._heads.clear()
+        return Outputs(logits=logits, heads=heads, features=features)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody listens to what happens inside."""
+        return bool(self.layers or self._source)
 
     def train(self, mode: bool = True) -> Self:
         """Go into training or evaluation mode, all but what is pinned."""
@@ -119,6 +132,25 @@ class Adapted(nn.Module):
         self.layers = tuple(dict.fromkeys(names))
         self._hooks = [modules[name].register_forward_hook(partial(_note, self._said, name)) for name in self.layers]
 
+    def answer_as_source(self, wanted: bool = True) -> None:
+        """Give the logits of the source's head, frozen, as `Outputs.heads["source"]` from now on; or no longer.
+
+        Nothing changes where no other head took its place. Raises ModelError where nobody has the source's.
+        """
+        for hook in self._source:
+            hook.remove()
+        self._source = []
+        if wanted and self.left is None:
+            raise ModelError(
+                "The library gives a pretrained model without its own head when it makes one for other classes; name a "
+                "file of its weights in place of pretrained, or leave out learning_without_forgetting."
+            )
+        if wanted and self.left:
+            path = list(self.left)[-1].rpartition(".")[0]
+            place = self.net.get_submodule(path)
+            head = _as_it_was(place, {name: one for name, one in self.left.items() if name.startswith(f"{path}.")})
+            self._source = [place.register_forward_hook(partial(_answer_too, self._heads, head))]
+
     @torch.no_grad()
     def overhear(self, inputs: Tensor) -> tuple[list[Said], Tensor]:
         """Return what every module gave for inputs [B, ...], in the order in which they ended, and the logits."""
@@ -138,6 +170,19 @@ class Adapted(nn.Module):
 def _note(said: list[Said], name: str, module: nn.Module, inputs: object, returned: object) -> None:
     output = first_tensor(returned)
     said.append(Said(name, module, output, version_of(output)))
+
+
+def _as_it_was(place: nn.Module, left: Mapping[str, Tensor]) -> nn.Module:
+    """Return the head that stood in a place, frozen; left: its tensors by path."""
+    head = copy.deepcopy(place)
+    for name, value in left.items():
+        own = name.rpartition(".")[2]
+        setattr(head, own, nn.Parameter(value.to(place.get_parameter(own))))
+    return head.requires_grad_(False)
+
+
+def _answer_too(heads: dict[str, Tensor], head: nn.Module, module: nn.Module, inputs: tuple[Tensor], _: object) -> None:
+    heads[SOURCE] = head(*inputs)
 
 
 def version_of(output: Tensor | None) -> int:

@@ -78,7 +78,9 @@ class Timm(nn.Module):
         own = timm.data.resolve_model_data_config(self.net)
         side = own["input_size"][1:] if size is None else (size, size)
         self.front = _front(shape, side, own["mean"], own["std"])
-        _start_from(self.net, weights)
+        left = _start_from(self.net, weights)
+        swapped = pretrained and given is not None and given.num_classes != (classes or given.num_classes)
+        self.left: dict[str, Tensor] | None = None if swapped else left
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits [B, C] for pictures [B, K, H, W] in 0..1."""
@@ -113,10 +115,11 @@ class Torchvision(nn.Module):
         own = best.transforms()
         side = own.crop_size[0] if size is None else size
         self.front = _front(shape, (side, side), own.mean, own.std)
+        self.left: dict[str, Tensor] | None = {}
         if pretrained:
             state = _downloading(True, lambda: best.get_state_dict(progress=False, check_hash=True, weights_only=True))
-            _take_over(self.net, state, f"torchvision's {name}")
-        _start_from(self.net, weights)
+            self.left = _take_over(self.net, state, f"torchvision's {name}")
+        self.left = _start_from(self.net, weights) or self.left
 
     def forward(self, inputs: Tensor) -> Any:
         """Return what the model says about pictures [B, K, H, W] in 0..1; its logits are [B, C]."""
@@ -163,6 +166,8 @@ class Hf(nn.Module):
         else:
             self.net = maker.from_config(config, trust_remote_code=False)
         self.net.train()
+        own_head = _downloading(True, lambda: transformers.AutoConfig.from_pretrained(place, trust_remote_code=False))
+        self.left: dict[str, Tensor] | None = {} if own_head.num_labels == config.num_labels else None
         mean, std, own = _preprocessing(folder)
         side = size or _side(config, own)
         self.front = _front(shape, (side, side), mean, std, config.__dict__.get("num_channels", CHANNELS))
@@ -175,7 +180,8 @@ class Hf(nn.Module):
 
 LIBRARIES = {"timm": Timm, "torchvision": Torchvision, "hf": Hf}
 """Models of libraries by their names in a recipe: each brings a normalisation of its own. `own_names` are those of the
-classes of its own head, which it has where no number of classes is given, None where nothing names them.
+classes of its own head, which it has where no number of classes is given, None where nothing names them. `left` are the
+tensors of that head where another one took its place, by name, None where the library does not give them away.
 """
 
 
@@ -219,19 +225,22 @@ def _downloading(downloads: bool, make: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _start_from(net: nn.Module, weights: str | None) -> None:
+def _start_from(net: nn.Module, weights: str | None) -> dict[str, Tensor]:
     if weights is None:
-        return
+        return {}
     path = Path(os.path.expandvars(weights)).expanduser()
     try:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is not a readable safetensors file: {error}.") from error
-    _take_over(net, state, str(path))
+    return _take_over(net, state, str(path))
 
 
-def _take_over(net: nn.Module, state: dict[str, Tensor], who: str) -> None:
-    """Load weights into a model, but for tensors of another shape: those of a head for other classes."""
+def _take_over(net: nn.Module, state: dict[str, Tensor], who: str) -> dict[str, Tensor]:
+    """Load weights into a model, but for tensors of another shape: those of a head for other classes.
+
+    Returns these by their names in the model of the library.
+    """
     own = net.state_dict()
     strange, lost = sorted(state.keys() - own.keys()), sorted(own.keys() - state.keys())
     other = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
@@ -241,6 +250,7 @@ def _take_over(net: nn.Module, state: dict[str, Tensor], who: str) -> None:
             f"not known here, {len(other)} have another shape."
         )
     net.load_state_dict({name: own[name] if name in other else value for name, value in state.items()})
+    return {f"net.{name}": state[name] for name in own if name in other}
 
 
 def _preprocessing(folder: Path) -> tuple[list[float], list[float], Any]:

@@ -74,8 +74,8 @@ def load_weights(net: nn.Module, path: Path, *, expected: str | None = None) -> 
         raise ModelError(f"The weights in {path} are not those that its model.json describes (SHA-256 differs).")
 
 
-def start_from(net: nn.Module, path: Path) -> tuple[str, ...]:
-    """Load a safetensors file into a module, but for a head made for other classes; return the names that stay new.
+def start_from(net: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Load a safetensors file into a module, but for a head made for other classes; return that head's tensors by name.
 
     The head is a single module, all of whose tensors that have another shape keep the values they have. Raises
     ModelError where other tensors differ too.
@@ -87,7 +87,7 @@ def start_from(net: nn.Module, path: Path) -> tuple[str, ...]:
     kept = {name: own[name] for name in other}
     _check_state(own, {**state, **kept}, path)
     net.load_state_dict({**state, **kept})
-    return tuple(other)
+    return {name: state[name] for name in other}
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from limbeck.objectives.entropy_penalty import EntropyPenalty
 from limbeck.objectives.hint import Hint
 from limbeck.objectives.jensen_shannon import JensenShannon
 from limbeck.objectives.l2_sp import L2Sp
+from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.logit_matching import LogitMatching
 from limbeck.objectives.maximum_mean_discrepancy import MaximumMeanDiscrepancy
 from limbeck.objectives.minimum_class_confusion import MinimumClassConfusion
@@ -50,6 +51,7 @@ __all__ = [
     "Hint",
     "JensenShannon",
     "L2Sp",
+    "LearningWithoutForgetting",
     "LogitMatching",
     "MaximumMeanDiscrepancy",
     "MinimumClassConfusion",

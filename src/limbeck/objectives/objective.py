@@ -16,6 +16,7 @@ from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.domain_term import DomainTerm
 from limbeck.objectives.feature_term import FeatureTerm
+from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.minimum_class_confusion import MinimumClassConfusion
 from limbeck.objectives.pairing import Pair
 from limbeck.objectives.schedule import Schedule, Weight, peak, told, weight_at
@@ -96,6 +97,11 @@ class Objective(nn.Module):
         """The paths of the student's layers whose domains terms compare, as far as known; None without such a term."""
         terms = [term for term in self.terms if isinstance(term, DomainTerm)]
         return _each_once(name for term in terms for name in term.heard or term.named) if terms else None
+
+    @property
+    def remembers_source(self) -> bool:
+        """Whether a term compares the student with what it was, by its source's head."""
+        return any(isinstance(term, LearningWithoutForgetting) for term in self.terms)
 
     @property
     def learned(self) -> dict[str, dict[str, float]]:

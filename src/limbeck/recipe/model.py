@@ -12,7 +12,7 @@ from limbeck.objectives.objective import task_sentence
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
 from limbeck.recipe.schema import Strict, section_of
-from limbeck.recipe.sources import ANSWERING, kind_of, named_model
+from limbeck.recipe.sources import OF_CLASSES, kind_of, named_model
 from limbeck.recipe.tasks import CONTROLS_OF, MARGIN, check_controls
 from limbeck.recipe.teacher import TeacherSection
 
@@ -211,10 +211,10 @@ class Recipe(Strict):
         if self.export.int8:
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
         named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
-        if teacher and (kind_of(teacher.source) in ANSWERING or named):
+        if teacher and (kind_of(teacher.source) in OF_CLASSES or named):
             raise ValueError(
-                f"a teacher for {task} is trained here or comes from run: or file:, got several, or one that names "
-                f"classes or only answers"
+                f"a teacher for {task} is trained here or comes from run:, file:, onnx:, sklearn: or labels:, got "
+                f"several, one that names classes, or one from {kind_of(teacher.source)}:"
             )
         terms = [one for stage in self.resolved_stages() for one in stage.objective]
         if any(one.options.get("per_sample") for one in terms):

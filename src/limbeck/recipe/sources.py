@@ -19,6 +19,7 @@ LIBRARIES = {"timm": "timm:NAME", "torchvision": "torchvision:NAME", "hf": "hf:D
 ADDRESSES = ("http:", "https:")
 BLACK_BOXES = ("onnx:", "labels:", "sklearn:", "keras:", *ADDRESSES)
 ANSWERING = frozenset(kind.rstrip(":") for kind in BLACK_BOXES)
+OF_CLASSES = frozenset({"keras", "http", "https"})  # not asked about values or several labels yet
 TRAINED = frozenset({"model", *PLACES}) - ANSWERING
 FITTING = {
     "model": TRAINED | {"ready"},

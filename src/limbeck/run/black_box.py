@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,15 +11,15 @@ from torch import Tensor
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
 from limbeck.data.views import Views
-from limbeck.errors import DataError, FolderError, UserError
-from limbeck.export.manifest import MANIFEST, check_file, read_manifest
+from limbeck.errors import DataError, UserError
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.library import LIBRARIES
 from limbeck.models.weights import read_card
 from limbeck.recipe.data import NormaliseSection
-from limbeck.recipe.sources import BLACK_BOXES
+from limbeck.recipe.sources import ANSWERING, BLACK_BOXES
 from limbeck.recipe.teacher import ClassesSection, InputSection, OriginSection, TeacherSection
-from limbeck.run.box import BlackBox, Cost, cost_of, notes_on, through
+from limbeck.run.box import BlackBox, Cost, check_untouched_views, cost_of, names_in_bundle, notes_on, through
+from limbeck.run.columns_box import columns_box
 from limbeck.run.http_box import http_box
 from limbeck.run.reload import check_prepared_alike, load_model
 from limbeck.teachers.answers import read_answers
@@ -38,6 +37,7 @@ from limbeck.types import Batch
 
 TRIED = 32  # samples that a graph is tried out on
 FILES = {"sklearn": SklearnTeacher, "keras": KerasTeacher}
+IN_FILES = ("labels", "onnx", *FILES)
 
 
 def black_box_of(
@@ -50,12 +50,10 @@ def black_box_of(
     """
     kind, _, place = source.partition(":")
     file, classes = Path(place), section.classes or ClassesSection()
-    if kind == "labels":
-        return _file_of_answers(file, classes, data, views)
-    if kind == "onnx":
-        return _graph(file, classes, _feeding(section), data)
-    if kind in FILES:
-        return _library_file(kind, file, classes, _feeding(section), data)
+    if data.task != "classification":
+        return columns_box(kind, file, _feeding(section), data, views) if kind in ANSWERING else None
+    if kind in IN_FILES:
+        return _file(kind, file, classes, _feeding(section), data, views)
     if kind in ("http", "https"):
         given = section.http if isinstance(section, TeacherSection) else None
         asking = Asking(**dict(given)) if given is not None else Asking()
@@ -71,21 +69,23 @@ def black_box_from_text(text: str, data: Data, *, normalise: Normalise | None, v
     path, classes, feeding = Path(place).expanduser(), ClassesSection(), Feeding(normalise=normalise)
     if not text.startswith(BLACK_BOXES):
         return None
-    if kind == "labels":
-        return _file_of_answers(path, classes, data, views)
-    if kind == "onnx":
-        return _graph(path, classes, feeding, data)
-    if kind in FILES:
-        return _library_file(kind, path, classes, feeding, data)
+    if data.task != "classification":
+        return columns_box(kind, path, feeding, data, views)
+    if kind in IN_FILES:
+        return _file(kind, path, classes, feeding, data, views)
     return http_box(text, Asking(), classes, feeding, data, views=views, path=None)
 
 
+def _file(
+    kind: str, path: Path, classes: ClassesSection, feeding: Feeding, data: Data, views: Views | None
+) -> BlackBox:
+    if kind == "labels":
+        return _file_of_answers(path, classes, data, views)
+    return _graph(path, classes, feeding, data) if kind == "onnx" else _library_file(kind, path, classes, feeding, data)
+
+
 def _file_of_answers(path: Path, classes: ClassesSection, data: Data, views: Views | None) -> BlackBox:
-    if views is not None:
-        raise UserError(
-            f"The teacher's answers in {path} are for the samples as they are, but data.augment shows the student "
-            f"changed ones; remove data.augment, or take a teacher that can be asked, such as onnx:."
-        )
+    check_untouched_views(path, views)
     answers = read_answers(path, classes.names or (None if classes.map else data.classes))
     theirs = answers.classes or classes.names
     mapped = map_classes(theirs, data.classes, count=answers.count, given=classes.map, who=str(path))
@@ -97,7 +97,7 @@ def _file_of_answers(path: Path, classes: ClassesSection, data: Data, views: Vie
 
 
 def _graph(path: Path, classes: ClassesSection, feeding: Feeding, data: Data) -> BlackBox:
-    names = classes.names or _names_in_bundle(path)
+    names = classes.names or names_in_bundle(path)
     sample = data.pool.batch(data.train[:TRIED]).inputs
     graph = OnnxTeacher(path, sample, feeding)
     mapped = map_classes(names, data.classes, count=graph.classes, given=classes.map, who=str(path))
@@ -170,20 +170,6 @@ def _ready(section: OriginSection, classes: ClassesSection, data: Data) -> Black
         return through(ModuleTeacher(copy.deepcopy(model).to(samples.device)), mapped)
 
     return BlackBox(f"{name}:{options['name']}", open_for, False, notes_on(mapped, data), cost_of(model))
-
-
-def _names_in_bundle(path: Path) -> Sequence[str] | None:
-    """Return the classes that a Limbeck bundle's manifest beside a graph names, the graph checked by its hash."""
-    if not (path.parent / MANIFEST).is_file():
-        return None
-    try:
-        manifest = read_manifest(path.parent)
-    except FolderError:  # another program's
-        return None
-    if path.name not in manifest["files"]:
-        return None
-    check_file(path.parent, path.name, manifest)
-    return tuple(manifest["classes"])
 
 
 def _feeding(section: OriginSection) -> Feeding:

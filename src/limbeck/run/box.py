@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 import torch
@@ -12,7 +13,10 @@ from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
+from limbeck.data.views import Views
+from limbeck.errors import FolderError, UserError
 from limbeck.evaluate import cost
+from limbeck.export.manifest import MANIFEST, check_file, read_manifest
 from limbeck.knowledge.kept import Kept
 from limbeck.models.adapt import Adapted
 from limbeck.teachers.base import Teacher
@@ -90,3 +94,26 @@ def notes_on(classes: ClassMap, data: Data) -> tuple[str, ...]:
         return ()
     told = f"{', '.join(unknown)}; such a class gets the probability 0 from it"
     return (f"The teacher knows nothing that stands for {told}.",)
+
+
+def names_in_bundle(path: Path) -> Sequence[str] | None:
+    """Return the classes that a Limbeck bundle's manifest beside a graph names, the graph checked by its hash."""
+    if not (path.parent / MANIFEST).is_file():
+        return None
+    try:
+        manifest = read_manifest(path.parent)
+    except FolderError:  # another program's
+        return None
+    if path.name not in manifest["files"]:
+        return None
+    check_file(path.parent, path.name, manifest)
+    return tuple(manifest["classes"])
+
+
+def check_untouched_views(path: Path, views: Views | None) -> None:
+    """Raise UserError where a file has answers for untouched samples, and the student is shown others."""
+    if views is not None:
+        raise UserError(
+            f"The teacher's answers in {path} are for the samples as they are, but data.augment shows the student "
+            f"changed ones; remove data.augment, or take a teacher that can be asked, such as onnx:."
+        )

@@ -28,6 +28,7 @@ from limbeck.models.weights import save_weights
 from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.l2_sp import L2Sp
+from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.objective import ALIGNING, Objective
 from limbeck.run.board import BOARD, boards
 from limbeck.run.ensemble import Member
@@ -54,6 +55,10 @@ SAMPLE = 8  # inputs that a teacher is made ready with
 STUDENT, SCRATCH = "student", "scratch"
 MEMBERS = "members"
 OWN = ("teacher", STUDENT)  # never taken from the cache
+STARTED = (
+    L2Sp,
+    LearningWithoutForgetting,
+)  # terms that hold a student to its start; new weights are nothing to hold to
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +271,7 @@ def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) 
     if role == "source_only":
         return stage.objective.control(without=ALIGNING)
     if role == SCRATCH:
-        return stage.objective.control(without=(L2Sp,), label=label)  # new weights are nothing to stay near to
+        return stage.objective.control(without=STARTED, label=label)
     hard = role == "teacher_labels" and bool(stage.objective.needs)
     return stage.objective.control(teacher_labels=hard, label=label)
 

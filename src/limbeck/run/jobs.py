@@ -24,7 +24,7 @@ from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import has_matrix_units
 from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
 from limbeck.models.shared_head import SharedHead
-from limbeck.models.weights import CARD, WEIGHTS, checksum, load_weights, read_card, save_weights
+from limbeck.models.weights import CARD, WEIGHTS, checksum, checksum_of, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
 from limbeck.run.model_plan import ModelPlan
@@ -107,6 +107,7 @@ class Job:
             [_code(), torch.__version__, version("scikit-learn"), device.type, torch.get_num_threads()],
             [has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
+            checksum_of(self.model.left or {}),
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze],
             [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],

@@ -14,9 +14,9 @@ from torch import Tensor
 from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
 from limbeck.errors import BudgetError
-from limbeck.evaluate.calibration import softmax
 from limbeck.run.answers import Answers
 from limbeck.run.box import BlackBox
+from limbeck.run.tasks import task_of
 from limbeck.teachers.base import Teacher
 from limbeck.teachers.mapped import MappedTeacher
 from limbeck.teachers.stored import Unanswered
@@ -40,7 +40,7 @@ def listen(box: BlackBox, data: Data, seed: int) -> tuple[Answers | None, tuple[
         return None, (*notes, f"Nothing is known of the teacher's own quality: {error}")
     labels = data.test.labels.cpu().numpy()
     if said.ndim == 2:
-        return Answers(softmax(said.numpy())[None], (seed,), labels), notes
+        return Answers(task_of(data.task, data.scaling).scores(said.numpy())[None], (seed,), labels), notes
     if bool((said < 0).any()):
         told = f"it names a class that stands for none of yours for {int((said < 0).sum())} test samples."
         return None, (*notes, f"Nothing is said of the teacher's own quality: {told}")

@@ -15,7 +15,7 @@ from limbeck.data.dataset import Data
 from limbeck.errors import ModelError, UserError
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.inherit import Layers
-from limbeck.models.library import LIBRARIES
+from limbeck.models.library import LIBRARIES, Hf, Timm, Torchvision
 from limbeck.models.trees import Trees
 from limbeck.models.weights import WEIGHTS, load_weights, read_card, start_from
 from limbeck.recipe.choices import MODELS
@@ -52,8 +52,11 @@ class ModelPlan:
         torch.manual_seed(seed)
         net = self._net()
         model = Adapted(net, classes=classes, normalise=self.normalise)
+        if isinstance(net, Timm | Torchvision | Hf):
+            model.left, model.fresh = net.left, tuple(net.left or ())
         if self.weights is not None and self.new_head:
-            model.fresh = start_from(net, self.weights)
+            model.left = start_from(net, self.weights)
+            model.fresh = tuple(model.left)
         elif self.weights is not None:
             load_weights(net, self.weights)
         return model

@@ -22,6 +22,7 @@ from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.recipe.tasks import CONTROLS_OF, check_controls
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
+from limbeck.run.adapting import check_remembering
 from limbeck.run.augment import views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
@@ -199,6 +200,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         peer=peer,
     )
     check_sharing(plan)
+    check_remembering(plan)
     return settled(plan)
 
 

@@ -52,23 +52,17 @@ def read_answers(path: Path, names: Sequence[str] | None) -> Answers:
     logits. Several rows of one id are only read from a Limbeck run's predictions: the mean over its seeds. Raises
     DataError for everything that is missing, broken or ambiguous.
     """
-    table = _read(path)
-    id_column = next((name for name in ID_COLUMNS if name in table.column_names), None)
-    if id_column is None:
-        raise DataError(
-            f'{path}: a column "id" (or "sample") is needed, but there are {", ".join(table.column_names)}.'
-        )
-    ids = tuple(str(value) for value in table.column(id_column).to_pylist())
-    rest = table.drop_columns([id_column])
+    ids, rest = ids_of(path, read_table(path))
     if {"seed", "scores"} <= set(rest.column_names):
-        return _of_a_run(path, ids, rest)
-    _check_once(path, ids)
+        distinct, values = mean_of_seeds(path, ids, rest)
+        return _from_values(path, distinct, values, None, "scores")
+    check_once(path, ids)
     columns = set(rest.column_names)
     if {"labels", "probabilities"} <= columns:
         listed, chances = (rest.column(name).to_pylist() for name in ("labels", "probabilities"))
         known = _needed(path, names)
         return Answers(ids, "probs", known, spread(path, ids, listed, chances, known))
-    lists = [name for name in LIST_COLUMNS if name in columns and _is_list(rest.column(name).type)]
+    lists = [name for name in LIST_COLUMNS if name in columns and is_list(rest.column(name).type)]
     if lists:
         return _from_values(path, ids, numbers_of(path, ids, rest.column(lists[0])), None, lists[0])
     if columns == {"label"}:
@@ -77,7 +71,8 @@ def read_answers(path: Path, names: Sequence[str] | None) -> Answers:
     return _from_columns(path, ids, rest)
 
 
-def _read(path: Path) -> Any:
+def read_table(path: Path) -> Any:
+    """Return the table of a parquet or CSV file; DataError where there is none."""
     if not path.is_file():
         raise DataError(f"teacher.source: there is no file {path}.")
     try:
@@ -93,13 +88,24 @@ def _read(path: Path) -> Any:
     return table
 
 
+def ids_of(path: Path, table: Any) -> tuple[tuple[str, ...], Any]:
+    """Return the ids of a table's rows, and its other columns; DataError where it has no ids."""
+    name = next((name for name in ID_COLUMNS if name in table.column_names), None)
+    if name is None:
+        raise DataError(
+            f'{path}: a column "id" (or "sample") is needed, but there are {", ".join(table.column_names)}.'
+        )
+    return tuple(str(value) for value in table.column(name).to_pylist()), table.drop_columns([name])
+
+
 def _needed(path: Path, names: Sequence[str] | None) -> tuple[str, ...]:
     if names is None:
         raise DataError(f"{path} gives labels; teacher.classes.map also expects teacher.classes.names: [...] for them.")
     return tuple(names)
 
 
-def _is_list(kind: Any) -> bool:
+def is_list(kind: Any) -> bool:
+    """Whether a column of a type holds lists."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
@@ -124,8 +130,8 @@ def _from_values(
     return Answers(tuple(ids), says, classes, scores)
 
 
-def _of_a_run(path: Path, ids: Sequence[str], table: Any) -> Answers:
-    """Return the predictions of one model of a run, the mean over its seeds."""
+def mean_of_seeds(path: Path, ids: Sequence[str], table: Any) -> tuple[tuple[str, ...], Floats]:
+    """Return the distinct ids of one model's predictions in a run, and its scores [N, C], the mean over its seeds."""
     models = set(table.column("model").to_pylist()) if "model" in table.column_names else set()
     if len(models) > 1:
         raise DataError(f"{path}: expected the answers of one model, found {', '.join(sorted(models))}.")
@@ -135,10 +141,11 @@ def _of_a_run(path: Path, ids: Sequence[str], table: Any) -> Answers:
     rows = np.array([place[name] for name in ids])
     sums = np.zeros((len(distinct), values.shape[1]))
     np.add.at(sums, rows, values)
-    return _from_values(path, distinct, (sums / np.bincount(rows)[:, None]).astype(np.float32), None, "scores")
+    return distinct, (sums / np.bincount(rows)[:, None]).astype(np.float32)
 
 
-def _check_once(path: Path, ids: Sequence[str]) -> None:
+def check_once(path: Path, ids: Sequence[str]) -> None:
+    """Raise DataError where an id occurs twice."""
     if len(set(ids)) == len(ids):
         return
     seen: set[str] = set()

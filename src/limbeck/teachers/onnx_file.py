@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -21,6 +21,8 @@ from torch import Tensor
 
 from limbeck.errors import ModelError
 from limbeck.teachers.base import Teacher
+from limbeck.teachers.columns import PROVIDES as COLUMNS
+from limbeck.teachers.columns import Columns
 from limbeck.teachers.feeding import Feeding, Layout, feed
 from limbeck.teachers.scores import logarithms, look_like_probabilities
 from limbeck.teachers.stored import PROVIDES
@@ -39,21 +41,23 @@ class OnnxTeacher(Teacher):
 
     sample: inputs [n, ...] as batches have them, by which the graph is tried out: its output is that called logits,
     probabilities or output, or else the only one [B, T]; rows that sum to 1 are probabilities, others logits. Raises
-    ModelError for a file that cannot be loaded, fed or understood.
+    ModelError for a file that cannot be loaded, fed or understood. columns: what it answers where labels are no
+    classes: its output is then called values, logits, probabilities or output.
     """
 
-    def __init__(self, path: Path, sample: Tensor, feeding: Feeding) -> None:
-        self.path, self.feeding = path, feeding
+    def __init__(self, path: Path, sample: Tensor, feeding: Feeding, columns: Columns | None = None) -> None:
+        self.path, self.feeding, self.columns = path, feeding, columns
         self._session = _open(path, torch.get_num_threads())
         self._input = _only_input(path, self._session)
         self._layout = _layout(self._input.shape, tuple(sample.shape[1:]), feeding)
         self._output: str | None = None
         self._output = self._find_output(self._run(sample))
         values = self._run(sample)[self._output]
-        certain = {"logits": False, "probabilities": True}
-        is_distribution = certain.get(self._output, look_like_probabilities(values))
-        self._says: Literal["logits", "probs"] = "probs" if is_distribution else "logits"
-        self.provides, self.classes = PROVIDES[self._says], values.shape[1]
+        self._chances = self._are_chances(values)
+        self.provides, self.classes = PROVIDES["probs" if self._chances else "logits"], values.shape[1]
+        if columns is not None:
+            columns.check(self.classes, str(path))
+            self.provides = COLUMNS
         self.fingerprint = self._hash()
 
     def current_fingerprint(self) -> str:
@@ -67,13 +71,25 @@ class OnnxTeacher(Teacher):
         self.asked += len(values)
         if not np.isfinite(values).all():
             raise ModelError(f"{self.path} gives values that are not finite numbers; check what it is fed with.")
-        scores = logarithms(values) if self._says == "probs" else torch.from_numpy(values)
-        return Knowledge(logits=scores.to(batch.inputs.device))
+        return Knowledge(logits=self._scores(values).to(batch.inputs.device))
 
     def latency(self, inputs: Tensor) -> list[dict[str, float]]:
         """Return {threads, p50, p95}: milliseconds for one sample [1, ...], with one thread and with those in use."""
         each = {count: self._with_threads(count) for count in sorted({1, torch.get_num_threads()})}
         return [time_one(lambda one=one: one._run(inputs), count) for count, one in each.items()]  # type: ignore[misc]
+
+    def _are_chances(self, values: NDArray[Any]) -> bool:
+        """Whether the output holds probabilities."""
+        assert self._output is not None
+        if self.columns is not None:
+            return self.columns.are_chances(values, self._output)
+        certain = {"logits": False, "probabilities": True}
+        return certain.get(self._output, look_like_probabilities(values))
+
+    def _scores(self, values: NDArray[Any]) -> Tensor:
+        if self.columns is not None:
+            return self.columns.as_logits(values, chances=self._chances)
+        return logarithms(values) if self._chances else torch.from_numpy(values)
 
     def _with_threads(self, count: int) -> OnnxTeacher:
         other = copy.copy(self)
@@ -101,16 +117,18 @@ class OnnxTeacher(Teacher):
                 f"{self.path} cannot take this data: it expects {self._input.type} {self._input.shape}, got "
                 f"{fed.dtype} {list(fed.shape)} ({_first_line(error)}). teacher.input has layout, scale and size."
             ) from error
-        return [_plain(value) for value in found]
+        return [_plain(value, None if self.columns is None else len(fed)) for value in found]
 
     def _find_output(self, outputs: dict[str, NDArray[Any]]) -> str:
-        floats = {n: v.shape for n, v in outputs.items() if v.dtype.kind == "f" and v.ndim == 2 and v.shape[1] > 1}
-        named = [name for name in NAMES if name in floats]
+        least = 2 if self.columns is None else 1
+        floats = {n: v.shape for n, v in outputs.items() if v.dtype.kind == "f" and v.ndim == 2 and v.shape[1] >= least}
+        names = NAMES if self.columns is None else self.columns.answers
+        named = [name for name in names if name in floats]
         if named or len(floats) == 1:
             return named[0] if named else next(iter(floats))
         told = ", ".join(f"{name} {list(value.shape)} {value.dtype}" for name, value in outputs.items())
         raise ModelError(
-            f"{self.path} should have one output [batch, classes], or one of several called logits or probabilities; "
+            f"{self.path} should have one output [batch, classes], or one of several called {' or '.join(names[:-1])}; "
             f"it has {told or 'no tensors (a scikit-learn model is exported with zipmap=False)'}."
         )
 
@@ -176,9 +194,12 @@ def _padded(values: NDArray[Any], size: int) -> NDArray[Any]:
     return values if len(values) == size else np.concatenate([values, np.repeat(values[-1:], size - len(values), 0)])
 
 
-def _plain(value: Any) -> Any:
-    """Return float outputs as float32."""
-    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+def _plain(value: Any, rows: int | None) -> Any:
+    """Return float outputs as float32, and where rows are given, one value [rows] for each as [rows, 1]."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return value
+    single = value.astype(np.float32)
+    return single[:, None] if rows is not None and value.shape == (rows,) else single
 
 
 def _first_line(error: Exception) -> str:

@@ -36,12 +36,12 @@ class SklearnTeacher(Teacher):
 
     def __init__(self, path: Path, sample: Tensor, feeding: Feeding) -> None:
         self.path, self.feeding = path, feeding
-        self._classifier = _load(path)
+        self._classifier = load_skops(path)
         self.names = _names(path, self._classifier)
         self.classes = len(self.names)
         self._graded = hasattr(self._classifier, "predict_proba")
         self.provides = PROVIDES["probs" if self._graded else "labels"]
-        self.fingerprint = self._hash()
+        self.fingerprint = hash_of(path, feeding)
         self._answer(sample)
 
     def current_fingerprint(self) -> str:
@@ -70,14 +70,17 @@ class SklearnTeacher(Teacher):
             raise ModelError(f"{self.path} gives values that are no probabilities of {self.classes} classes.")
         return logarithms(chances)
 
-    def _hash(self) -> str:
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        digest.update(f"{sklearn.__version__}|{self.feeding.describe()}".encode())
-        return digest.hexdigest()
+
+def hash_of(path: Path, feeding: Feeding) -> str:
+    """Return the SHA-256 (hex) of a model's file, of the library that asks it, and of how it is fed."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(f"{sklearn.__version__}|{feeding.describe()}".encode())
+    return digest.hexdigest()
 
 
-def _load(path: Path) -> Any:
+def load_skops(path: Path) -> Any:
+    """Return the model that skops.io.dump wrote; ModelError where it is none, or could run code."""
     if not path.is_file():
         raise ModelError(f"teacher.source: there is no file {path}.")
     try:

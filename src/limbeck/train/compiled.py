@@ -36,11 +36,11 @@ def wants_compiling(wish: Compile, model: Adapted, device: torch.device, work: i
     A model that somebody listens to is not: nobody calls its hooks when it is compiled. Raises TrainingError where
     "always" is wished of such a model, or of several processes.
     """
-    if model.layers:
+    if model.is_heard:
         if wish == "always":
             raise TrainingError(
-                "train.compile is always, but a term compares the student's features, and nobody can listen to a "
-                "compiled network; leave it out."
+                "train.compile is always, but a term looks inside the student, and nobody can listen to a compiled "
+                "network; leave it out."
             )
         return False
     if ranks.world() > 1:

@@ -20,6 +20,7 @@ def listen(model: Adapted, objective: Objective, teacher: Teacher | None, batch:
     batch: a few samples to try it on; samples: the number of training samples. Nothing is listened to where no term
     looks at features. Raises ModelError for a layer that somebody named and that cannot be listened to.
     """
+    model.answer_as_source(objective.remembers_source)
     both = teacher if objective.compares_features else None
     aligned = objective.aligned_layers
     if both is None and aligned is None:
@@ -47,6 +48,7 @@ def narrow(model: Adapted, objective: Objective, teacher: Teacher | None, batch:
 def leave(model: Adapted, objective: Objective, teacher: Teacher | None, batch: Batch) -> None:
     """Make model and teacher give no features again."""
     model.listen_to(())
+    model.answer_as_source(False)
     if teacher is not None and objective.compares_features:
         teacher.listen_to((), batch.inputs)
 
