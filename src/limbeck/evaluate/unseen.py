@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 from limbeck.evaluate.calibration import softmax
 from limbeck.evaluate.intervals import Interval, bootstrap
@@ -42,8 +42,9 @@ SCORES: dict[str, Callable[[NDArray[np.floating]], Floats]] = {"msp": msp_score,
 
 def auroc(own: Floats, others: Floats) -> float:
     """Return how often one of the others, [O], has the higher score than one of its own, [N]; equal ones count half."""
-    truth = np.repeat([0, 1], [len(own), len(others)])
-    return float(roc_auc_score(truth, np.concatenate([own, others])))
+    ranks = rankdata(np.concatenate([own, others]))  # much faster than a curve, of which each bootstrap draws hundreds
+    above = ranks[len(own) :].sum() - len(others) * (len(others) + 1) / 2
+    return float(above / (len(own) * len(others)))
 
 
 def fpr95(own: Floats, others: Floats) -> float:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import facts, measures, sweep, tables
+from limbeck.report import facts, measures, robustness, sweep, tables
 from limbeck.report.domains import domains_table
 
 Report = Mapping[str, Any]
@@ -17,7 +17,7 @@ def render_markdown(report: Report) -> str:
     text = "\n".join([
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)),
-        *_table("Both domains", domains_table(report), True), *_stages(report),
+        *_table("Both domains", domains_table(report), True), *_robust(report), *_stages(report),
         *_table("One by one", tables.labels_table(report), True),
         *_sweep(report),
         *_table("The file that ships", tables.export_table(report)), *_export_verdicts(report),
@@ -74,6 +74,17 @@ def _table(title: str, table: tables.Table | None, titled: bool = False) -> Iter
             cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
             yield _line([row.label, *cells])
     yield ""
+
+
+def _robust(report: Report) -> Iterator[str]:
+    found = robustness.section_of(report)
+    if found is None:
+        return
+    yield from _table("Robustness", robustness.robust_table(report), True)
+    yield from (f"- {name}: {_escape(text)}" for name, text in robustness.robust_facts(report))
+    yield ""
+    if found["verdict"]:
+        yield from _notes([found["verdict"]["sentence"]])
 
 
 def _stages(report: Report) -> Iterator[str]:

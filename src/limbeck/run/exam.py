@@ -138,7 +138,8 @@ def _name(corruption: AnyCorruption, severity: int) -> str:
 
 def _mark(exam: Exam) -> str:
     """Return a hash of all that answers follow from, but for which corruptions and severities were asked for."""
-    strengths = [[one.name, *one.strengths] for one in (*CORRUPTIONS, *ROWS)]
+    every: tuple[AnyCorruption, ...] = (*CORRUPTIONS, *ROWS)
+    strengths = [[one.name, *one.strengths] for one in every]
     marks = [subject.mark for subject in exam.subjects]
     parts = [exam.request.seed, exam.samples.fingerprint, marks, strengths]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -15,7 +15,7 @@ import torch
 from limbeck.data.samples import Samples
 from limbeck.evaluate import metrics
 from limbeck.evaluate.calibration import softmax
-from limbeck.evaluate.intervals import bootstrap, rate, two_way
+from limbeck.evaluate.intervals import Interval, bootstrap, rate, two_way
 from limbeck.evaluate.robustness import accuracy_by_coverage, mean_corruption_error, over_fitting
 from limbeck.evaluate.unseen import SCORES, separation
 from limbeck.evaluate.verdict import Verdict, judge
@@ -132,8 +132,7 @@ def _separation(own: Logits, others: Logits) -> dict[str, Any]:
 def _of_corrupted(right: Floats, control: Floats | None, exam: Exam, answers: Answers, place: int) -> dict[str, Any]:
     labels = exam.samples.labels.cpu().numpy()
     worst = bootstrap(lambda one, drawn: metrics.worst_class_rate(one[:, 0], drawn), right[..., None], labels)
-    alone = control is None or control is right or len(right) not in (1, len(control))
-    mce = None if alone else mean_corruption_error(np.broadcast_to(right, control.shape), control)
+    mce = _against(right, control)
     by_severity = [
         np.mean([exam.right(said[severity][place]) for said in answers.values()], axis=0)
         for severity in exam.request.severities
@@ -147,6 +146,13 @@ def _of_corrupted(right: Floats, control: Floats | None, exam: Exam, answers: An
             name: [float(exam.right(one[place]).mean()) for one in said.values()] for name, said in answers.items()
         },
     }
+
+
+def _against(right: Floats, control: Floats | None) -> Interval | None:
+    """Return the errors over the control's; one seed counts against all of the control's."""
+    if control is None or control is right or len(right) not in (1, len(control)):
+        return None
+    return mean_corruption_error(np.broadcast_to(right, control.shape), control)
 
 
 def _judge(right: Mapping[str, Floats], context: Context) -> Verdict | None:

@@ -22,7 +22,7 @@ from limbeck.files import write_text
 from limbeck.models.weights import read_card
 from limbeck.recipe.sources import expand
 from limbeck.report.facts import against_key
-from limbeck.run.assess import TEACHER, Findings
+from limbeck.run.assess import TEACHER, Findings, public_source
 from limbeck.run.corrupted import are_pictures, noise_pictures
 from limbeck.run.evaluation import (
     data_of,
@@ -171,4 +171,4 @@ def _foreign(exam: Exam, reading: dict[str, Any]) -> dict[str, Samples]:
             f"--ood {source} has samples of shape {list(samples.shape)}; the models expect {list(exam.samples.shape)}."
         )
     order = by_hash(samples.ids, exam.request.seed)[: exam.request.samples]
-    return {**found, source: take(samples, np.sort(order))}
+    return {**found, public_source(source): take(samples, np.sort(order))}
