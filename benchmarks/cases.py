@@ -17,7 +17,8 @@ class Case:
 
 DEMO, SOFT, S1 = "demo", "digits-soft-knowledge", "s1-mnist-source-to-target"
 S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
-BEST = "mnist-mlp-best"
+BEST, ZERO = "mnist-mlp-best", "s4-zero-shot"
+UNSEEN = ("data.unlabelled_classes=[]", "data.unseen_classes=[3, 7]", f"teacher.source=run:{{runs}}/{ZERO}")
 S2_ALONE = (f"teacher.source=run:{{runs}}/{S2}", "controls=[]")
 S3_ALONE = (f"teacher.source=run:{{runs}}/{S3}", "controls=[]")
 SOFT_TEACHER = f"teacher.source=run:{{runs}}/{SOFT}"
@@ -49,6 +50,8 @@ CASES = (
     Case(S3, S3),
     Case(S3, "s3-lambda-0", "lambda = 0", ("objective.weight_penalty.weight=0", *S3_ALONE)),
     Case(BEST, BEST),
+    Case(ZERO, ZERO),
+    Case(ZERO, "s4-zero-shot-unseen", "3 and 7 not even shown", UNSEEN),
     Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001", *S3_ALONE)),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from cases import Case
 from numpy.typing import NDArray
 
 from limbeck.evaluate.intervals import two_way
-from limbeck.report import measures, numbers
+from limbeck.report import class_groups, measures, numbers
 
 Report = Mapping[str, Any]
 SHOWN = ("accuracy", "nll", "ece")
@@ -36,6 +36,7 @@ def write_page(results: Path, recipe: Path, notes: Path, finished: Sequence[Fini
     path = results / f"{date}-{recipe.stem}.md"
     lines = [*_head(recipe, date, finished), *_verdicts(finished[0].report), *_models(finished[0].report)]
     lines += [*_errors(finished[0]), *_variants(finished)]
+    lines += [line for one in finished for line in _groups(one)]
     if notes.is_file():
         lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
     results.mkdir(parents=True, exist_ok=True)
@@ -131,6 +132,19 @@ def _variants(finished: Sequence[Finished]) -> Iterator[str]:
             numbers.count(student["steps"]), *_differences(first, one),
         )  # fmt: skip
     yield ""
+
+
+def _groups(one: Finished) -> Iterator[str]:
+    """Yield every model's accuracy on classes that were never labelled and on the others, where there are such."""
+    table = class_groups.hidden_table(one.report)
+    if table is None:
+        return
+    yield from (f"## Classes never labelled: {one.case.title}", "")
+    yield from _header("Classes", *(column.name for column in table.columns))
+    for row in table.groups[0].rows:
+        cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
+        yield _row(f"{row.label} ({row.better})", *cells)
+    yield from ("", class_groups.hidden_limit(one.report), "")
 
 
 def _gain(verdict: Report | None) -> str:

@@ -32,7 +32,7 @@ from limbeck.recipe.load import load_recipe
 from limbeck.recipe.mistakes import sentences
 from limbeck.recipe.model import Name
 from limbeck.recipe.tasks import MARGIN
-from limbeck.run.augment import views_of
+from limbeck.run.augment import hidden_by, views_of
 from limbeck.run.black_box import black_box_from_text
 from limbeck.run.box import BlackBox
 from limbeck.run.device import pick_device
@@ -66,6 +66,7 @@ def distill(
     seeds: int = 5,
     seed: int = 0,
     labels_per_class: int | None = None,
+    unlabelled_classes: Sequence[str] = (),
     augment: Sequence[Transform | Mixup] = (),
     views: int | Literal["fresh"] = "fresh",
     controls: Sequence[str] | None = None,
@@ -93,19 +94,21 @@ def distill(
     teacher that is a module gives values in your own units, and a student answers on the scale it is trained on.
     objective: by default 0.9 SoftLabels + 0.1 CrossEntropy, or what stands for them where labels are no classes. train:
     every setting of the fits; epochs (20 unless given) is short for Settings(epochs=...), so give one of the two.
-    labels_per_class: labels that student and controls may see. controls: names, None for all that make sense, () for
-    none. export: whether to write the ONNX file, int8: an int8 file too, if on validation it loses no more accuracy
-    than the tolerance, 0..1. margin: a gain below it does not matter; 0.005 of accuracy, 0.05 of the control's squared
-    error or 0.01 of mean average precision unless given. out: the folder, else runs/NAME; resume and force as on the
-    command line.
+    labels_per_class: labels that student and controls may see; unlabelled_classes: classes they see no label of.
+    controls: names, None for all that make sense, () for none. export: whether to write the ONNX file, int8: an int8
+    file too, if on validation it loses no more accuracy than the tolerance, 0..1. margin: a gain below it does not
+    matter; 0.005 of accuracy, 0.05 of the control's squared error or 0.01 of mean average precision unless given. out:
+    the folder, else runs/NAME; resume and force as on the command line.
 
     Raises UserError (before anything is written) for what does not fit, Failure when the work fails.
     """
     _check_export(export, int8, tolerance, data)
-    changed = views_of(augment, data, seed=seed, count=views, labels_per_class=labels_per_class)
+    hidden = hidden_by(labels_per_class, unlabelled_classes)
+    changed = views_of(augment, data, seed=seed, count=views, hidden_by=hidden)
     plan = _plan(
         teacher, student, data, objective=objective, settings=_settings(train, epochs, seeds, name),
-        seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=changed,
+        seeds=range(seed, seed + seeds), labels_per_class=labels_per_class,
+        unlabelled_classes=tuple(unlabelled_classes), views=changed,
         controls=controls, teacher_normalise=teacher_normalise, student_normalise=student_normalise,
     )  # fmt: skip
     margin = MARGIN[data.task] if margin is None else margin
@@ -124,6 +127,7 @@ def check(
     seeds: int = 5,
     seed: int = 0,
     labels_per_class: int | None = None,
+    unlabelled_classes: Sequence[str] = (),
     augment: Sequence[Transform | Mixup] = (),
     views: int | Literal["fresh"] = "fresh",
     controls: Sequence[str] | None = None,
@@ -138,10 +142,12 @@ def check(
     be made.
     """
     with torch.random.fork_rng():
-        changed = views_of(augment, data, seed=seed, count=views, labels_per_class=labels_per_class)
+        hidden = hidden_by(labels_per_class, unlabelled_classes)
+        changed = views_of(augment, data, seed=seed, count=views, hidden_by=hidden)
         plan = _plan(
             teacher, student, data, objective=objective, settings=_settings(train, epochs, seeds, "check"),
-            seeds=range(seed, seed + seeds), labels_per_class=labels_per_class, views=changed,
+            seeds=range(seed, seed + seeds), labels_per_class=labels_per_class,
+            unlabelled_classes=tuple(unlabelled_classes), views=changed,
             controls=controls, teacher_normalise=teacher_normalise, student_normalise=student_normalise,
         )  # fmt: skip
     return preflight(plan, pick_device(device))
@@ -156,6 +162,7 @@ def _plan(
     settings: Settings,
     seeds: Sequence[int],
     labels_per_class: int | None,
+    unlabelled_classes: tuple[str, ...],
     views: Views | None,
     controls: Sequence[str] | None,
     teacher_normalise: Normalisation,
@@ -165,7 +172,8 @@ def _plan(
     task = task_of(data.task, data.scaling)
     objective = objective or Objective([(0.9, task.taught()), (0.1, task.label())])
     stages = (StagePlan("student", "scratch", objective, settings),)
-    chosen, notes = resolve_controls(controls, data, labels_per_class, stages)
+    hidden = hidden_by(labels_per_class, unlabelled_classes)
+    chosen, notes = resolve_controls(controls, data, hidden is not None, stages)
     ensemble, box = None, None
     if isinstance(teacher, Ensemble):
         ensemble = _ensemble_plan(teacher, teacher_normalise, data, views)
@@ -183,6 +191,7 @@ def _plan(
         else _teacher_plan(teacher, teacher_normalise, data),
         controls=chosen,
         labels_per_class=labels_per_class,
+        unlabelled_classes=unlabelled_classes,
         views=views,
         notes=notes,
         black_box=box,
@@ -344,6 +353,7 @@ def _described(plan: Plan) -> Plan:
             "source": "python",
             "from": plan.data.source,
             "labels_per_class": plan.labels_per_class,
+            "unlabelled_classes": list(plan.unlabelled_classes),
             "augment": [str(transform) for transform in plan.views.transforms] if plan.views else [],
             "views": plan.views.count if plan.views else None,
         },

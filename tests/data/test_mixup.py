@@ -39,7 +39,7 @@ def test_a_mixed_picture_is_the_mixture_of_two_views() -> None:
 
 def test_partners_are_never_validation_or_test_samples() -> None:
     data = Data.open("digits", unlabelled=None)
-    views = views_of([Mixup()], data, seed=0, count="fresh", labels_per_class=None)
+    views = views_of([Mixup()], data, seed=0, count="fresh")
     rows = torch.arange(len(data.pool))
     train = set(data.train.tolist())
     for view in range(1, 6):
@@ -129,4 +129,4 @@ def test_mistakes_get_a_sentence() -> None:
     with pytest.raises(DataError, match="whom it may mix with"):
         Views([Mixup()])
     with pytest.raises(DataError, match=r"mixup and data\.labels_per_class do not go together"):
-        views_of([Mixup()], Data.open("digits"), seed=0, count=3, labels_per_class=10)
+        views_of([Mixup()], Data.open("digits"), seed=0, count=3, hidden_by="labels_per_class")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,9 @@ import torch
 from torch import nn
 
 from limbeck.errors import Failure, ModelError
-from limbeck.models import CNN, MLP
+from limbeck.models import CNN, MLP, ResNet
 from limbeck.models.adapt import Adapted
-from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
+from limbeck.models.freeze import freeze, frozen_checksum, frozen_state, unfreezing
 from limbeck.recipe.load import parse_recipe
 from limbeck.run.pipeline import run
 from limbeck.run.plan import plan_from_recipe
@@ -68,6 +70,37 @@ def test_a_pattern_may_name_modules_and_parameters() -> None:
     assert list(frozen_state(model)) == [first] and model.pinned == ()
     freeze(model, [first.rpartition(".")[0]], torch.rand(2, 4))
     assert len(frozen_state(model)) == 2 and model.pinned == (first.rpartition(".")[0],)
+
+
+def test_a_network_is_unfrozen_from_its_classifier_down() -> None:
+    model = Adapted(ResNet((3, 8, 8), 4, depth=8, width=2), classes=4).train()
+    parts = unfreezing(model, torch.rand(2, 3, 8, 8))
+    assert parts[0] == ("backbone",) and parts[-1] == () and model.training
+    counts = []
+    for part in parts:
+        one = copy.deepcopy(model)
+        freeze(one, part, torch.rand(2, 3, 8, 8))
+        counts.append([name for name, parameter in one.net.named_parameters() if parameter.requires_grad])
+    assert all(set(less) < set(more) for less, more in itertools.pairwise(counts))
+    order = [name for name, _ in model.net.named_parameters()]
+    assert all(order[-len(names) :] == names for names in counts), "what lies before the end of a stage stays frozen"
+    assert len(parts) == 4, "three sizes of pictures and the classifier"
+
+
+def test_parameters_that_no_module_is_seen_to_use_are_unfrozen_last() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(4))
+            self.body = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU())
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.head(self.body(inputs + self.shift))
+            return found
+
+    parts = unfreezing(Adapted(Tokens(), classes=3), torch.rand(2, 4))
+    assert parts == (("backbone",), ("shift", "body.0"), ())
 
 
 def test_mistakes_get_a_sentence() -> None:

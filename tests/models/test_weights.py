@@ -154,5 +154,9 @@ def test_a_head_for_other_classes_stays_new(tmp_path: Path) -> None:
     assert all(torch.equal(left, old.state_dict()[name]) for name, left in fresh.items())
     kept = dict(old.named_parameters())
     assert all(torch.equal(head[name], kept[name]) for name in head if name not in fresh)
+    alike = MLP((4,), 3, hidden=[5])
+    before = alike.head.weight.clone()
+    assert start_from(alike, tmp_path / "model.safetensors", "head").keys() == {"head.weight", "head.bias"}
+    assert torch.equal(alike.head.weight, before)
     with pytest.raises(ModelError, match="do not fit"):
         start_from(MLP((6,), 7, hidden=[5]), tmp_path / "model.safetensors")

@@ -83,11 +83,11 @@ def jitter(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 def test_views_from_python() -> None:
     data = Data.open("digits")
-    views = views_of([Shift(2), Flip(), PerSample(jitter)], data, seed=0, count=4, labels_per_class=None)
+    views = views_of([Shift(2), Flip(), PerSample(jitter)], data, seed=0, count=4)
     assert views is not None
     assert [str(one) for one in views.transforms] == ["shift(pixels=2)", "flip(probability=0.5)", "persample(jitter)"]
     assert views.has_own_transforms
-    assert views_of([], data, seed=0, count="fresh", labels_per_class=None) is None
+    assert views_of([], data, seed=0, count="fresh") is None
 
 
 @pytest.mark.parametrize(

@@ -127,15 +127,15 @@ def test_teachers_own_augmentation():
 def test_controls_that_make_sense(digits):
     soft, hard = stage(SoftLabels()), stage(CrossEntropy())
 
-    assert resolve_controls(None, digits, None, [soft])[0] == ("labels", "smoothing", "teacher_labels")
-    assert resolve_controls(None, digits, 10, [soft])[0] == ("labels", "smoothing", "teacher_labels", "self_training")
-    assert resolve_controls(None, digits, None, [hard])[0] == ("labels", "smoothing")
-    assert resolve_controls((), digits, None, [soft]) == ((), ())
-    assert resolve_controls(("smoothing",), digits, None, [soft])[0] == ("labels", "smoothing")
+    assert resolve_controls(None, digits, False, [soft])[0] == ("labels", "smoothing", "teacher_labels")
+    assert resolve_controls(None, digits, True, [soft])[0] == ("labels", "smoothing", "teacher_labels", "self_training")
+    assert resolve_controls(None, digits, False, [hard])[0] == ("labels", "smoothing")
+    assert resolve_controls((), digits, False, [soft]) == ((), ())
+    assert resolve_controls(("smoothing",), digits, False, [soft])[0] == ("labels", "smoothing")
 
 
 def test_controls_that_make_no_sense_are_noted(digits):
-    controls, notes = resolve_controls(("self_training", "teacher_labels"), digits, None, [stage(CrossEntropy())])
+    controls, notes = resolve_controls(("self_training", "teacher_labels"), digits, False, [stage(CrossEntropy())])
 
     assert controls == ("labels",)
     assert notes == (
@@ -146,7 +146,7 @@ def test_controls_that_make_no_sense_are_noted(digits):
 
 def test_unknown_control(digits):
     with pytest.raises(UserError, match="controls expects labels, smoothing.*, got 'label'. Did you mean \"labels\""):
-        resolve_controls(("label",), digits, None, [stage(CrossEntropy())])
+        resolve_controls(("label",), digits, False, [stage(CrossEntropy())])
 
 
 def test_expand(monkeypatch):

@@ -29,7 +29,7 @@ from limbeck.data.split import by_hash, split
 from limbeck.data.strata import strata_of
 from limbeck.data.target import open_target
 from limbeck.data.unlabelled import open_unlabelled
-from limbeck.errors import DataError
+from limbeck.errors import DataError, did_you_mean
 from limbeck.types import TaskName, known
 
 COUNTED = {"classification": "classes", "regression": "targets", "multi_label": "labels"}
@@ -45,7 +45,8 @@ class Data:
     other inputs; validation_fraction: the share of each class that validates, 0..1; preprocessing: what makes a table's
     rows the inputs, learned from the training rows, None for other inputs; in_domain: where there is a target, whose
     test samples are then `test`, the test samples of the source; task: what the labels are; scaling: what regression is
-    trained on, learned from the training rows, None for other tasks. Labels here are always in the user's own units.
+    trained on, learned from the training rows, None for other tasks; unseen_classes: those of which `train` has no
+    sample, see `not_showing`. Labels here are always in the user's own units.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Data:
     in_domain: Samples | None = None
     task: TaskName = "classification"
     scaling: Scaling | None = None
+    unseen_classes: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -205,14 +207,57 @@ class Data:
         parts += [self.task] if self.task != "classification" else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def visible_labels(self, labels_per_class: int | None, seed: int) -> Tensor:
+    @property
+    def taught(self) -> Tensor:
+        """What a teacher may train on: int64 rows of the pool, `train` and those of classes that it does not show."""
+        if not self.unseen_classes:
+            return self.train
+        hidden = torch.isin(self.pool.labels, self.numbers_of(self.unseen_classes, "data.unseen_classes"))
+        hidden[self.validation] = False
+        return torch.cat([self.train, hidden.nonzero().squeeze(1)])
+
+    def not_showing(self, classes: Sequence[str]) -> Data:
+        """Return the same data without training samples of some classes, which a teacher alone trains on.
+
+        Samples without a label stay, whatever they are of. Raises DataError for a class that there is not, for all
+        classes, for another task, and where samples of a target, whose labels nobody looks at, would show them anyway.
+        """
+        hidden = self.numbers_of(classes, "data.unseen_classes")
+        if self.in_domain is not None:
+            raise DataError(
+                "data.unseen_classes does not go with data.target: samples of the target are shown without looking at "
+                "their labels, so these classes would be among them; remove one of the two."
+            )
+        train = self.train[~torch.isin(self.pool.labels[self.train], hidden)]
+        return replace(self, train=train, unseen_classes=tuple(classes))
+
+    def numbers_of(self, classes: Sequence[str], key: str) -> Tensor:
+        """Return the numbers of some classes, int64; DataError for unknown ones and for all. key: who names them."""
+        if classes and self.task != "classification":
+            raise DataError(f"{key} is for classification, but data.task is {self.task}.")
+        for name in classes:
+            if name not in self.classes:
+                hint = did_you_mean(name, self.classes) or f" There are {', '.join(self.classes[:20])}."
+                raise DataError(f'{key}: {self.source} has no class "{name}".{hint}')
+        if len(set(classes)) == len(self.classes):
+            raise DataError(f"{key} names every class, so that no label is left to learn from; leave some out.")
+        return torch.tensor([self.classes.index(name) for name in classes], dtype=torch.int64)
+
+    def visible_labels(self, labels_per_class: int | None, seed: int, *, without: Sequence[str] = ()) -> Tensor:
         """Return the labels of the pool that models are trained on, those that are withheld as -1: int64 [len(pool)].
 
         Of other tasks float32 [len(pool), C], NaN where withheld, and for regression on the scale of training.
         labels_per_class: k labels of each class stay, drawn by the seed, round(validation fraction * k) of
-        them (one at least from k = 5 on, none below) from validation rows; None withholds nothing.
-        Raises DataError if a class has fewer than k labels, and for k where there are no classes.
+        them (one at least from k = 5 on, none below) from validation rows; None withholds nothing. without: classes
+        none of whose labels stay. Raises DataError if a class has fewer than k labels, for k where there are no
+        classes, and for what `numbers_of` refuses.
         """
+        if without:
+            labels, hidden = (
+                self.visible_labels(labels_per_class, seed),
+                self.numbers_of(without, "data.unlabelled_classes"),
+            )
+            return torch.where(torch.isin(labels, hidden), -1, labels)
         if labels_per_class is None:
             return self.pool.labels.clone() if self.scaling is None else self.scaling.standardised(self.pool.labels)
         if self.task != "classification":

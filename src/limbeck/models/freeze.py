@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ModelError, nearest
 from limbeck.models.adapt import Adapted
-from limbeck.models.stages import classifier_of
+from limbeck.models.stages import classifier_of, stages_of
 from limbeck.models.weights import checksum_of
 
 BACKBONE = "backbone"
@@ -39,6 +39,38 @@ def freeze(model: Adapted, patterns: Sequence[str], sample: Tensor) -> None:
             parameter.requires_grad_(False)
     model.pinned = tuple(_pinned(model.net, frozen))
     model.train(model.training)
+
+
+def unfreezing(model: Adapted, sample: Tensor) -> tuple[tuple[str, ...], ...]:
+    """Return patterns for `freeze` that leave more to train each time: the classifier, then one stage of the network
+    more from its end on, all of it at last.
+
+    sample: a few inputs [B, ...]. What is used twice belongs to the earlier stage.
+    """
+    names = [name for name, _ in model.net.named_parameters()]
+    stage = _stage_of_each(model, names, sample)
+    ends = sorted(set(stage.values()), reverse=True)
+    parts = [{name for name, place in stage.items() if place < end} for end in ends]
+    return ((BACKBONE,), *(_outermost(part, names) for part in parts))
+
+
+def _stage_of_each(model: Adapted, names: Sequence[str], sample: Tensor) -> dict[str, int]:
+    """Return the stage that each parameter before the classifier belongs to; the first for one of no module."""
+    training = model.training
+    said = [one.name for one in model.eval().overhear(sample)[0]]
+    model.train(training)
+    ends = [said.index(name) for name in stages_of(model, sample)]
+    outside = _outside_classifier(model, names, sample)
+    called = {name: said.index(name.rpartition(".")[0]) for name in outside if name.rpartition(".")[0] in said}
+    return {name: min(sum(end < called.get(name, 0) for end in ends), max(len(ends) - 1, 0)) for name in outside}
+
+
+def _outermost(part: set[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of the largest modules, or else parameters, that hold a part of all parameters and no others."""
+    others = {path for name in names if name not in part for path in _above(name)}
+    return tuple(
+        dict.fromkeys(next(path for path in _above(name) if path not in others) for name in names if name in part)
+    )
 
 
 def frozen_state(model: Adapted) -> dict[str, Tensor]:

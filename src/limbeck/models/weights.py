@@ -74,16 +74,19 @@ def load_weights(net: nn.Module, path: Path, *, expected: str | None = None) -> 
         raise ModelError(f"The weights in {path} are not those that its model.json describes (SHA-256 differs).")
 
 
-def start_from(net: nn.Module, path: Path) -> dict[str, Tensor]:
+def start_from(net: nn.Module, path: Path, head: str | None = None) -> dict[str, Tensor]:
     """Load a safetensors file into a module, but for a head made for other classes; return that head's tensors by name.
 
-    The head is a single module, all of whose tensors that have another shape keep the values they have. Raises
-    ModelError where other tensors differ too.
+    The head is a single module, all of whose tensors that have another shape keep the values they have; or all tensors
+    of the one at the path `head`, where that is known to be for other classes. Raises ModelError where other tensors
+    differ too.
     """
     state, own = _read_state(path), net.state_dict()
     other = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
     if len({name.rpartition(".")[0] for name in other}) > 1:
         other = []
+    if head is not None and not other:
+        other = [name for name in own if name.rpartition(".")[0] == head and name in state]
     kept = {name: own[name] for name in other}
     _check_state(own, {**state, **kept}, path)
     net.load_state_dict({**state, **kept})

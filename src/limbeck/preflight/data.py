@@ -37,13 +37,16 @@ def check_classes(subject: Subject) -> list[Finding]:
     fewer than five, and one with a twentieth of the commonest.
     """
     plan = subject.plan
-    visible = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])[plan.data.train]
+    visible = plan.visible_labels(plan.seeds[0])[plan.data.train]
     counts = torch.bincount(visible[visible >= 0], minlength=len(plan.data.classes)).tolist()
-    most, least = max(counts), min(counts)
-    rarest = plan.data.classes[counts.index(least)]
+    hidden = {*plan.unlabelled_classes, *plan.data.unseen_classes}
+    shown = {name: count for name, count in zip(plan.data.classes, counts, strict=True) if name not in hidden}
+    rarest = min(shown, key=lambda name: shown[name])
+    most, least = max(shown.values()), shown[rarest]
     told = f'{least:,} to {most:,} labelled training samples, "{rarest}" fewest'
     told = told if least < most else f"{least:,} labelled training samples"
-    sentence = f"Each of {len(counts)} classes has {told}."
+    sentence = f"Each of {len(shown)} classes has {told}."
+    sentence += f" No label is shown of {', '.join(sorted(hidden))}, as was asked for." if hidden else ""
     if least == 0:
         return [Finding("fault", "classes", f"{sentence} A class without any cannot be learned; is one missing?")]
     if plan.labels_per_class is None and least < FEW:

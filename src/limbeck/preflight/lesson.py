@@ -98,7 +98,7 @@ def _teacher_of_the_run(subject: Subject, lesson: Lesson) -> Teacher | None:
 
 def student_rehearsal(subject: Subject, stage: StagePlan) -> Rehearsal:
     """Return the rehearsal of the student's stage, from the student's starting weights."""
-    labels = subject.plan.data.visible_labels(subject.plan.labels_per_class, subject.plan.seeds[0])
+    labels = subject.plan.visible_labels(subject.plan.seeds[0])
     rows = subject.plan.data.train
     rows = rows if stage.objective.uses_unlabelled else rows[known(labels[rows])]
     lesson = Lesson(subject.pool, rows, subject.plan.data.validation, labels, subject.plan.views)
@@ -111,10 +111,8 @@ def teacher_rehearsal(subject: Subject) -> Rehearsal | None:
     plan = subject.plan.teacher
     if plan is None or plan.settings is None or subject.teacher is None or plan.model.grown:
         return None
-    per_class = None if plan.labels == "all" else subject.plan.labels_per_class
-    labels = subject.plan.data.visible_labels(per_class, subject.plan.seeds[0])
-    rows = subject.plan.data.train
-    lesson = Lesson(subject.pool, rows[known(labels[rows])], subject.plan.data.validation, labels, plan.views)
+    rows, labels = subject.plan.lesson_of(plan, subject.plan.seeds[0])
+    lesson = Lesson(subject.pool, rows, subject.plan.data.validation, labels, plan.views)
     objective = Objective([(1.0, subject.plan.task.label())])
     return Rehearsal(subject, subject.teacher, objective, lesson, plan.settings, taught=False)
 

@@ -39,6 +39,8 @@ class DataSection(Strict):
     split_seed: what the splits are drawn by; they never depend on `seed`.
     labels_per_class: labels of each class that student, controls and validation may see, drawn anew for each seed; all
     unless given.
+    unlabelled_classes: classes that student, controls and validation see no label of; their samples are shown.
+    unseen_classes: classes that they see no sample of either; a teacher that is trained here still does.
     classes: keep these classes alone, numbered in this order; all unless given.
     augment: changes of the pictures, applied in this order.
     views: how many views there are of a sample, the untouched one among them (epoch e shows view e mod N), or fresh
@@ -62,6 +64,8 @@ class DataSection(Strict):
     test: Share = 0.2
     split_seed: int = 0
     labels_per_class: Count | None = None
+    unlabelled_classes: tuple[str, ...] = ()
+    unseen_classes: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
     augment: tuple[TransformChoice, ...] = ()
     views: Count | Literal["fresh"] = "fresh"
@@ -71,7 +75,7 @@ class DataSection(Strict):
     def _names_are_text(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        keys = ("classes", "drop", "categorical", "label")
+        keys = ("classes", "unlabelled_classes", "unseen_classes", "drop", "categorical", "label")
         lists = {key: given[key] for key in keys if isinstance(given.get(key), list)}
         told = {key: [str(name) for name in names] for key, names in lists.items()}
         return {**given, **told} | ({"label": str(given["label"])} if isinstance(given.get("label"), int) else {})
@@ -86,6 +90,17 @@ class DataSection(Strict):
         return self
 
     @model_validator(mode="after")
+    def _classes_hidden_once(self) -> DataSection:
+        if self.unseen_classes and self.target is not None:
+            raise ValueError("unseen_classes does not go with target, whose samples are shown whatever they are of")
+        if both := [name for name in self.unlabelled_classes if name in self.unseen_classes]:
+            raise ValueError(
+                f"{both[0]!r} is in unlabelled_classes, whose samples are shown, and in unseen_classes, whose are not; "
+                f"name it once"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _task_that_fits(self) -> DataSection:
         if self.source == "diabetes" and self.task != "regression":
             raise ValueError(f"source diabetes has a number to predict; set task: regression, got task {self.task!r}")
@@ -96,8 +111,9 @@ class DataSection(Strict):
                 f"task {self.task} reads labels from csv:, npz: or diabetes, got the source {self.source!r}"
             )
         of_classes = {"labels_per_class": self.labels_per_class, "classes": self.classes, "target": self.target}
+        of_classes |= {"unlabelled_classes": self.unlabelled_classes, "unseen_classes": self.unseen_classes}
         for key, there in of_classes.items():
-            if there is not None:
+            if there not in (None, ()):
                 raise ValueError(f"{key} is for classification, where a sample has one class, got task {self.task!r}")
         if any(change.name == "mixup" for change in self.augment):
             raise ValueError(f"mixup mixes classes, got task {self.task!r}; leave it out of augment")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from limbeck.knowledge.wishes import Wishes
 from limbeck.objectives.objective import task_sentence
+from limbeck.recipe.adapt import Adapt, Frozen, check_adapt, in_stages
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
 from limbeck.recipe.schema import Strict, section_of
@@ -40,6 +42,9 @@ class StudentSection(Strict):
     normalise: what its pictures go through first, in training and in the exported file.
     freeze: what training leaves as it is, paths of modules or parameters with `*` for any text; `backbone` is all but
     the classifier.
+    adapt: how one that was trained before is moved, `probe_then_tune` (the classifier alone for a quarter of the steps,
+    then all), `probe` (the classifier alone), `gradual` (from the classifier down, a stage of the network at a time) or
+    `full`; probe_then_tune where it starts from other weights, unless stages, freeze or a schedule say more.
     train: how it and its controls are trained.
     """
 
@@ -48,6 +53,7 @@ class StudentSection(Strict):
     layers: Literal["even"] | Annotated[tuple[Layer, ...], Field(min_length=1)] = "even"
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     freeze: tuple[str, ...] = ()
+    adapt: Adapt | None = None
     train: TrainSection = TrainSection()
 
     @model_validator(mode="before")
@@ -237,6 +243,21 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _teacher_for_hidden_classes(self) -> Recipe:
+        hidden = [key for key in ("unlabelled_classes", "unseen_classes") if getattr(self.data, key)]
+        if not hidden:
+            return self
+        terms = [term for stage in self.resolved_stages() for term in stage.objective]
+        if self.teacher is None or not any(term.is_own or TERMS[term.name].needs for term in terms):
+            raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
+        if self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual:
+            raise ValueError(
+                f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
+                f"that is trained on all labels, or a finished one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _teacher_to_start_from(self) -> Recipe:
         teacher = self.teacher
         if self.student.source == TEACHER and not (teacher is not None and teacher.is_one_model):
@@ -247,10 +268,21 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _student_that_can_be_moved(self) -> Recipe:
+        check_adapt(self)
+        return self
+
+    @model_validator(mode="after")
     def _peer_in_whole_steps(self) -> Recipe:
         if self.teacher is not None and self.teacher.mutual is not None:
             check_peer(self)
         return self
+
+    def in_stages(self, frozen: Sequence[Frozen | None]) -> Recipe:
+        """Return the recipe with one stage for each set of frozen parts in place of `student.adapt`."""
+        stages = tuple(StageSection(**one) for one in in_stages(self, frozen))
+        student = self.student.model_copy(update={"adapt": None})
+        return self.model_copy(update={"stages": stages, "student": student, "objective": None, "balance": "none"})
 
     def resolved_stages(self) -> tuple[StageSection, ...]:
         """Return the stages, the short form as one, with `from` and `train` filled in."""

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from limbeck.evaluate.wording import inside
 from limbeck.report import facts, figures, measures, names, numbers, robustness, sweep, tables
 from limbeck.report.balance import balance_facts, balance_figure, balanced
+from limbeck.report.class_groups import hidden_limit, hidden_table
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.domains import domain_figure, domains_table, pictured
@@ -37,6 +38,8 @@ def render_html(report: Report) -> str:
         "domains": domains_table(report),
         "domain_drawings": _drawn(report, domain_figure, pictured(report)),
         **_robust(report),
+        "hidden": hidden_table(report),
+        "hidden_limit": hidden_limit(report) if report.get("hidden_classes") else "",
         "export_table": tables.export_table(report),
         "file_verdicts": [(*found, facts.files_judged(found[1])) for found in facts.file_verdicts(report)],
         "gate_told": facts.gate_told(report),

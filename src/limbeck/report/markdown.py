@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from limbeck.report import facts, measures, robustness, sweep, tables
+from limbeck.report.class_groups import hidden_limit, hidden_table
 from limbeck.report.domains import domains_table
 
 Report = Mapping[str, Any]
@@ -17,7 +18,9 @@ def render_markdown(report: Report) -> str:
     text = "\n".join([
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)),
-        *_table("Both domains", domains_table(report), True), *_robust(report), *_stages(report),
+        *_table("Both domains", domains_table(report), True), *_robust(report),
+        *_table("Classes never labelled", hidden_table(report)),
+        *_notes([hidden_limit(report)] if report.get("hidden_classes") else []), *_stages(report),
         *_table("One by one", tables.labels_table(report), True),
         *_sweep(report),
         *_table("The file that ships", tables.export_table(report)), *_export_verdicts(report),

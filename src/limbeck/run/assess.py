@@ -182,7 +182,7 @@ def _within(plan: Plan) -> str | None:
 def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return the report's `data` section; counts of labels are those of one seed; notes: further ones."""
     data = plan.data
-    labels = data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labels = plan.visible_labels(plan.seeds[0])
     labelled = int(known(labels[data.train]).sum())
     views = plan.views
     return {

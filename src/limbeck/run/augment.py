@@ -26,11 +26,12 @@ def views_of(
     *,
     seed: int,
     count: int | Literal["fresh"],
-    labels_per_class: int | None,
+    hidden_by: str | None = None,
 ) -> Views | None:
     """Return the views that an `augment:` list describes; None when it is empty.
 
-    labels_per_class: of those who are shown them. Raises DataError for mixup among samples whose labels are hidden.
+    hidden_by: the key that keeps labels from those who are shown them, None where they see all. Raises DataError for
+    mixup among samples whose labels are hidden.
     """
     if not transforms:
         return None
@@ -38,15 +39,22 @@ def views_of(
     kept = None if count == "fresh" else room_for(data.pool.inputs, count)
     if not any(isinstance(one, Mixup) for one in built):
         return Views(built, seed=seed, count=count, kept=kept)
-    if labels_per_class is not None:
+    if hidden_by is not None:
         raise DataError(
-            "mixup and data.labels_per_class do not go together: nearly every picture would be mixed with one whose "
-            "label is hidden, which leaves the controls without labels; remove one of the two."
+            f"mixup and data.{hidden_by} do not go together: pictures would be mixed with others whose label is "
+            f"hidden, which leaves the controls without their labels; remove one of the two."
         )
     if data.task != "classification":
         raise DataError(f"mixup mixes classes, but data.task is {data.task}; leave it out.")
     partners = Partners.among(data.train, data.pool.keys, data.pool.labels)
     return Views(built, seed=seed, count=count, partners=partners, kept=kept)
+
+
+def hidden_by(labels_per_class: int | None, unlabelled_classes: Sequence[str] = ()) -> str | None:
+    """Return which key of the data keeps labels from a model, None where it sees all."""
+    if labels_per_class is not None:
+        return "labels_per_class"
+    return "unlabelled_classes" if unlabelled_classes else None
 
 
 def _built(choice: Choice) -> Transform | Mixup:

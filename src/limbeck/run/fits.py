@@ -101,12 +101,10 @@ class Workshop:
         return self._teach(member.model, member.seed, self.folder / "teacher" / MEMBERS / member.name)
 
     def _teach(self, plan: TeacherPlan, seed: int, folder: Path) -> Trained:
-        visible = None if plan.labels == "all" else self.plan.labels_per_class
-        labels = self.plan.data.visible_labels(visible, seed)
+        rows, labels = self.plan.lesson_of(plan, seed)
         model = self.plan.model(plan.model, seed)
         if plan.settings is None:
             return self._as_it_is(plan.model, model, folder, seed, labels)
-        rows = self._rows(labels, labelled_only=True)
         task = self.plan.task
         lesson = Lesson(self.pool, rows, self._validation(labels), labels, plan.views, task.score)
         objective = Objective([(1.0, task.label())])
@@ -144,7 +142,7 @@ class Workshop:
         if shares(stage, role):
             inputs = self.pool.batch(plan.data.train[:SAMPLE]).inputs.cpu()
             share(model, self._trained_teacher(seed), inputs, stage.objective)
-        labels = plan.data.visible_labels(plan.labels_per_class, seed)
+        labels = plan.visible_labels(seed)
         objective = objective_of(stage, role, plan.task.label)
         validation = self._validation(labels)
         budget = self._stage_budget(stage, labels, student)

@@ -50,7 +50,7 @@ class Demand:
 
 def demand_of(plan: Plan) -> Demand:
     """Return what the student and its controls ask for, in all stages, seeds and variants."""
-    labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labels = plan.visible_labels(plan.seeds[0])
     train = plan.data.train
     counts = {True: len(train), False: int(known(labels[train]).sum())}
     live, passes, planned = 0, 0, True

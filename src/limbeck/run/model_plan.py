@@ -16,8 +16,9 @@ from limbeck.errors import ModelError, UserError
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.inherit import Layers
 from limbeck.models.library import LIBRARIES, Hf, Timm, Torchvision
+from limbeck.models.stages import classifier_of
 from limbeck.models.trees import Trees
-from limbeck.models.weights import WEIGHTS, load_weights, read_card, start_from
+from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card, start_from
 from limbeck.recipe.choices import MODELS
 from limbeck.recipe.data import NormaliseSection
 from limbeck.recipe.model import TEACHER, StudentSection
@@ -33,7 +34,8 @@ class ModelPlan:
     Python; fresh: whether each seed starts from new weights; weights: a file to start from; new_head: whether a
     classifier for other classes is left out of it, and else refused; anew: gives the net with new weights, where it
     starts from others, None where it does not; grown: whether it is trees; layers: which ones of the run's teacher it
-    starts from, None for none.
+    starts from, None for none; head: path of the classifier where the weights' one is for other classes, as many of
+    them.
     """
 
     build: Callable[[], nn.Module]
@@ -46,6 +48,7 @@ class ModelPlan:
     anew: Callable[[], nn.Module] | None = None
     grown: bool = False
     layers: Layers | None = None
+    head: str | None = None
 
     def make(self, classes: int, seed: int) -> Adapted:
         """Return a model with the starting weights of a seed."""
@@ -55,7 +58,7 @@ class ModelPlan:
         if isinstance(net, Timm | Torchvision | Hf):
             model.left, model.fresh = net.left, tuple(net.left or ())
         if self.weights is not None and self.new_head:
-            model.left = start_from(net, self.weights)
+            model.left = start_from(net, self.weights, self.head)
             model.fresh = tuple(model.left)
         elif self.weights is not None:
             load_weights(net, self.weights)
@@ -154,9 +157,20 @@ def _anew(choice: Choice, data: Data, *, started: bool) -> Callable[[], nn.Modul
 def student_plan_of(section: StudentSection, data: Data) -> ModelPlan:
     """Return how to make the student of a recipe."""
     if section.source != TEACHER:
-        return replace(model_plan_of(section.model, section.normalise, data, section.source), new_head=True)
+        plan = model_plan_of(section.model, section.normalise, data, section.source)
+        return replace(plan, new_head=True, head=_head_for_others(plan, data))
     plan = model_plan_of(section.model, section.normalise, data)
     return replace(plan, layers=section.layers, anew=plan.build)
+
+
+def _head_for_others(plan: ModelPlan, data: Data) -> str | None:
+    """Return the path of the classifier where the weights to start from come with a card of other classes."""
+    if plan.weights is None or not (plan.weights.parent / CARD).is_file():
+        return None
+    if tuple(read_card(plan.weights.parent)["classes"]) == data.classes:
+        return None
+    sample = data.pool.batch(data.train[:2]).inputs
+    return classifier_of(Adapted(plan.build(), classes=len(data.classes), normalise=plan.normalise), sample)
 
 
 def build_choice_for(choice: Choice, data: Data) -> nn.Module:

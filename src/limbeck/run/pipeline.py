@@ -20,6 +20,7 @@ from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
+from limbeck.run.class_groups import describe_hidden
 from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
@@ -120,7 +121,7 @@ def run(
 
 def expected_steps(plan: Plan) -> tuple[int, int]:
     """Return the optimizer steps of the teacher, and of student and controls together."""
-    labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labels = plan.visible_labels(plan.seeds[0])
     train = plan.data.train
     labelled = int(known(labels[train]).sum())
     fits: dict[str, int] = {}
@@ -141,10 +142,8 @@ def _teacher_steps(plan: Plan) -> int:
     taught = [one.model for one in members if one.model is not None]
     if plan.teacher is not None:
         taught += [plan.teacher] * (len(plan.seeds) if plan.teacher.per_seed else 1)
-    few = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
-    counts = {"all": plan.data.pool.labels, "same": few}
-    shown = {whose: int((labels[plan.data.train] >= 0).sum()) for whose, labels in counts.items()}
-    return sum(one.settings.total_steps(shown[one.labels]) for one in taught if one.settings is not None)
+    own = [(one, one.settings) for one in taught if one.settings is not None]
+    return sum(settings.total_steps(len(plan.lesson_of(one, plan.seeds[0])[0])) for one, settings in own)
 
 
 def _train(workshop: Workshop, heard: dict[int, Teacher | None]) -> list[tuple[Variant, Chains]]:
@@ -252,6 +251,7 @@ def _report(
         "environment": environment(workshop.device),
         "recipe": plan.recipe,
         "domains": describe_domains(chosen.plan, findings),
+        "hidden_classes": describe_hidden(chosen.plan, findings),
         **drawings(chosen.plan, findings),
     }
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from limbeck.data.dataset import Data
 from limbeck.data.source import ReadOptions
 from limbeck.data.views import Views
@@ -22,8 +24,8 @@ from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.recipe.tasks import CONTROLS_OF, check_controls
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
-from limbeck.run.adapting import check_remembering
-from limbeck.run.augment import views_of
+from limbeck.run.adapting import check_remembering, spelled_out
+from limbeck.run.augment import hidden_by, views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
 from limbeck.run.ensemble import EnsemblePlan, Member, box_of
@@ -65,6 +67,7 @@ class Plan:
     given.
 
     variants: the points of a sweep, which share data, teacher and seeds; the plan itself is then that of the first.
+    unlabelled_classes: those of which student, controls and validation see samples without a label.
     wishes: how the teacher's answers are kept; ensemble: what the black box is made of, before it is trained; itself:
     the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it.
     """
@@ -77,6 +80,7 @@ class Plan:
     teacher: TeacherPlan | None = None
     controls: tuple[str, ...] = ()
     labels_per_class: int | None = None
+    unlabelled_classes: tuple[str, ...] = ()
     views: Views | None = None
     margin: float = 0.005
     evaluate: tuple[str, ...] = ("calibration", "agreement")
@@ -101,6 +105,23 @@ class Plan:
     def task(self) -> Task:
         """What the run does otherwise for labels of this kind."""
         return task_of(self.data.task, self.data.scaling)
+
+    @property
+    def withholds(self) -> bool:
+        """Whether labels that the data have are kept from the student."""
+        return self.labels_per_class is not None or bool(self.unlabelled_classes)
+
+    def visible_labels(self, seed: int) -> Tensor:
+        """Return the labels of the pool that student, controls and validation see, the others withheld."""
+        hidden = (*self.unlabelled_classes, *self.data.unseen_classes)
+        return self.data.visible_labels(self.labels_per_class, seed, without=hidden)
+
+    def lesson_of(self, teacher: TeacherPlan, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the rows of the pool that a teacher trains on, int64, and the labels of the pool that it sees."""
+        shown = teacher.labels == "all"
+        labels = self.data.visible_labels(None, seed) if shown else self.visible_labels(seed)
+        rows = self.data.taught if shown else self.data.train
+        return rows[known(labels[rows])], labels
 
     def model(self, plan: ModelPlan, seed: int) -> Adapted:
         """Return a teacher or student with the starting weights of a seed."""
@@ -141,17 +162,16 @@ def plan_from_recipe(recipe: Recipe, *, trust: bool = False) -> Plan:
     data = open_data(recipe.data)
     if not found:
         return _plan(recipe, data)
-    _check_choosable(recipe, data)
     first = _plan(found[0].recipe, data)
+    _check_choosable(first)
     plans = [replace(_plan(one.recipe, data), teacher=first.teacher, black_box=first.black_box) for one in found]
     variants = tuple(Variant(one.name, one.settings, plan) for one, plan in zip(found, plans, strict=True))
     return replace(first, recipe=dump_recipe(recipe), variants=variants)
 
 
-def _check_choosable(recipe: Recipe, data: Data) -> None:
+def _check_choosable(plan: Plan) -> None:
     """Refuse a sweep that has nothing to choose its best variant by."""
-    labels = data.visible_labels(recipe.data.labels_per_class, recipe.seed)
-    if not bool(known(labels[data.validation]).any()):
+    if not bool(known(plan.visible_labels(plan.seeds[0])[plan.data.validation]).any()):
         raise UserError(
             "A sweep chooses among its variants by validation accuracy, but no validation sample has a label; expected "
             "data.labels_per_class of 5 or more."
@@ -161,15 +181,17 @@ def _check_choosable(recipe: Recipe, data: Data) -> None:
 def _plan(recipe: Recipe, data: Data) -> Plan:
     section = recipe.data
     few = section.labels_per_class
-    views = views_of(section.augment, data, seed=recipe.seed, count=section.views, labels_per_class=few)
+    hidden = hidden_by(few, section.unlabelled_classes)
+    views = views_of(section.augment, data, seed=recipe.seed, count=section.views, hidden_by=hidden)
     student = student_plan_of(recipe.student, data)
+    recipe, moved = spelled_out(recipe, student, data)
     stages = tuple(_stage_plan(stage, data) for stage in recipe.resolved_stages())
     teacher = recipe.teacher
     itself = teacher.itself.decay if teacher and teacher.itself else None
     peer = _peer_plan(teacher, student, data) if teacher and teacher.mutual else None
     within = itself is not None or peer is not None
     controls, notes = resolve_controls(
-        recipe.controls, data, few, stages, within=within, transfers=student.anew is not None
+        recipe.controls, data, hidden is not None, stages, within=within, transfers=student.anew is not None
     )
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
@@ -185,6 +207,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         teacher=_teacher_plan(recipe, teacher, data, views) if teacher and not box and not within else None,
         controls=controls,
         labels_per_class=few,
+        unlabelled_classes=section.unlabelled_classes,
         views=views,
         margin=recipe.margin,
         evaluate=recipe.evaluate,
@@ -192,7 +215,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         int8=recipe.export.int8,
         tolerance=recipe.export.tolerance,
         recipe=dump_recipe(recipe),
-        notes=(*notes, *_unused(teacher), *(box.notes if box else ())),
+        notes=(*notes, *moved, *_unused(teacher), *(box.notes if box else ())),
         black_box=box,
         wishes=Wishes(**dict(recipe.knowledge)),
         ensemble=ensemble,
@@ -219,7 +242,7 @@ def open_data(section: DataSection) -> Data:
         categorical=section.categorical,
         task=section.task,
     )
-    return Data.open(
+    data = Data.open(
         expand(section.source),
         unlabelled=expand(section.unlabelled) if section.unlabelled else None,
         target=expand(section.target) if section.target else None,
@@ -229,12 +252,13 @@ def open_data(section: DataSection) -> Data:
         classes=section.classes,
         options=options,
     )
+    return data.not_showing(section.unseen_classes) if section.unseen_classes else data
 
 
 def resolve_controls(
     asked: Sequence[str] | None,
     data: Data,
-    labels_per_class: int | None,
+    withholds: bool,
     stages: Sequence[StagePlan],
     *,
     within: bool = False,
@@ -242,10 +266,11 @@ def resolve_controls(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the controls to train, and a note for each that was asked for but makes no sense here.
 
-    within: whether the teacher is a part of the student's fit, so that nobody has labels to give before; transfers:
+    withholds: whether labels are kept from the student; within: whether the teacher is a part of the student's fit, so
+    that nobody has labels to give before; transfers:
     whether the student starts from weights that were trained before.
     """
-    unlabelled = labels_per_class is not None or not bool(known(data.pool.labels[data.train]).all())
+    unlabelled = withholds or not bool(known(data.pool.labels[data.train]).all())
     taught = any(stage.objective.needs for stage in stages) and not within
     possible = ["labels", "smoothing"]
     possible += ["teacher_labels"] if taught else []
@@ -312,8 +337,8 @@ def _teacher_plan(recipe: Recipe, section: OriginSection, data: Data, views: Vie
     labels = alone.labels if alone else "all"
     few = recipe.data.labels_per_class if labels == "same" else None
     if section.train.augment is not None:
-        own = section.train.augment
-        views = views_of(own, data, seed=recipe.seed, count=recipe.data.views, labels_per_class=few)
+        own, hidden = section.train.augment, hidden_by(few)
+        views = views_of(own, data, seed=recipe.seed, count=recipe.data.views, hidden_by=hidden)
     settings = {key: value for key, value in dict(section.train).items() if key != "augment"}
     each = (alone is not None and alone.per_seed) or few is not None
     return TeacherPlan(model, Settings(**settings), labels, each, views)

@@ -38,7 +38,7 @@ def rehearse(plan: Plan) -> list[str]:
     layers that terms on features will compare. Raises the UserError of what does not fit: shapes, classes, views,
     terms without a teacher, a student that cannot be trained.
     """
-    labels = plan.data.visible_labels(plan.labels_per_class, plan.seeds[0])
+    labels = plan.visible_labels(plan.seeds[0])
     train = plan.data.train
     there = known(labels[train])
     rows = torch.cat([train[there], train[~there]])[:MOST_SAMPLES]

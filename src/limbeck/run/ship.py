@@ -159,7 +159,7 @@ def int8_request(plan: Plan, seed: int) -> Int8Request | None:
     data = plan.data
     order = by_hash([data.pool.ids[row] for row in data.train.tolist()], plan.seeds[0])
     samples = data.pool.inputs[data.train[torch.from_numpy(order[:CALIBRATION_SAMPLES])]]
-    labels = data.visible_labels(plan.labels_per_class, seed)[data.validation]
+    labels = plan.visible_labels(seed)[data.validation]
     inputs = data.pool.inputs_of(data.validation).cpu().numpy()
     return Int8Request(samples.cpu().numpy(), exam_of(inputs, labels.numpy(), data.classes, plan.tolerance))
 

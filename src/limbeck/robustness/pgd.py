@@ -1,0 +1,48 @@
+"""Projected gradient descent from random starts (Madry et al. 2018).
+
+Shapes: B samples, C classes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from limbeck.objectives.ball import Norm, ball_around
+from limbeck.robustness.attack import Model, Worst, ascent, ask, check_request, evaluating, surprise
+
+
+def pgd(
+    model: Model,
+    inputs: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float,
+    step_size: float,
+    steps: int,
+    restarts: int = 1,
+    norm: Norm = "linf",
+    random_start: bool = True,
+    seed: int = 0,
+) -> Tensor:
+    """Return the worst input found within epsilon for each sample [B, ...], climbing the cross-entropy with its label.
+
+    model: from inputs in 0..1 to logits [B, C]; epsilon, step_size: in the inputs' unit; restarts: climbs in all, of
+    which those after the first are for samples that are still given their label; random_start: begin anywhere in the
+    ball, else at the input itself. Raises UserError for inputs outside of 0..1.
+    """
+    check_request(inputs, labels, epsilon, step_size, steps)
+    generator = torch.Generator(inputs.device).manual_seed(seed)
+    with evaluating(model):
+        worst = Worst(model, inputs, labels)
+        for rows in worst.attempts(restarts):
+            ball, own = ball_around(inputs[rows], epsilon=epsilon, norm=norm), labels[rows]
+            points = ball.anywhere(generator) if random_start else ball.centre
+            for _ in range(steps):
+                logits, gradient = ascent(model, points, partial(surprise, labels=own))
+                worst.note(rows, points, logits)
+                points = ball.step(points, gradient, step_size)
+            worst.note(rows, points, ask(model, points))
+    return worst.points
