@@ -200,8 +200,8 @@ def test_a_bundle_is_measured_on_data_that_is_named(finished_run):
 def test_samples_of_another_kind_must_look_alike(run, tmp_path):
     found = measure(run, replace(SMALL, corruptions=("jpeg",), ood="glyphs"), "digits", silent)
     assert found["settings"]["foreign"] == ["noise", "glyphs"]
-    np.savez(tmp_path / "rows.npz", x=np.zeros((40, 5), dtype=np.float32), y=np.arange(40) % 2)
-    with pytest.raises(DataError, match=r"rows.npz has samples of shape \[5\]; the models expect \[1, 8, 8\]"):
+    np.savez(tmp_path / "rows.npz", x=np.zeros((40, 1, 8, 8), dtype=np.float32), y=np.arange(40) % 2)
+    with pytest.raises(DataError, match=r"has numbers of shape \[1, 8, 8\], but the models expect pictures of 8"):
         measure(run, replace(SMALL, ood=f"npz:{tmp_path}/rows.npz"), "digits", silent)
 
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from limbeck.data.combine import take
 from limbeck.data.dataset import Data
@@ -67,7 +68,11 @@ def measure(place: Path, request: Request, source: str | None, tell: Tell) -> di
         data, recipe = data_of(place)
         samples = data.test
         teacher = None if recipe.teacher is None or recipe.teacher.source is not None else recipe.teacher.labels
-        lessons = _lessons(data, subjects, recipe.data.labels_per_class, teacher, request)
+        hidden = (*recipe.data.unlabelled_classes, *data.unseen_classes)
+        few = recipe.data.labels_per_class
+        lessons = _lessons(
+            data, subjects, lambda seed: data.visible_labels(few, seed, without=hidden), teacher, request
+        )
     else:
         samples = samples_for_run(place, source)
     exam = exam_of(request, subjects, samples, preprocessing_of(card), None if source else place / ROBUSTNESS)
@@ -98,7 +103,7 @@ def robustness_of_plan(
     last = plan.stages[-1].name
     subjects = [*subjects_of_findings(findings, models, last), *_files_of(folder, export)]
     whose = None if plan.teacher is None or plan.teacher.settings is None else plan.teacher.labels
-    lessons = _lessons(plan.data, subjects, plan.labels_per_class, whose, AT_THE_END)
+    lessons = _lessons(plan.data, subjects, plan.visible_labels, whose, AT_THE_END)
     exam = exam_of(AT_THE_END, subjects, plan.data.test, plan.data.preprocessing, folder / ROBUSTNESS)
     verdict = findings.verdicts.get(last)
     against = None if verdict is None else findings.stages[last][verdict.against]
@@ -129,28 +134,31 @@ def _files_of(run: Path, export: Mapping[str, Any] | None) -> list[Subject]:
 
 
 def _lessons(
-    data: Data, subjects: Sequence[Subject], labels_per_class: int | None, teacher: str | None, request: Request
+    data: Data,
+    subjects: Sequence[Subject],
+    labels_of: Callable[[int], Tensor],
+    teacher: Literal["all", "same"] | None,
+    request: Request,
 ) -> dict[str, list[Samples]]:
     """Return samples that each subject was trained on, of each seed as many, with the labels it was given.
 
-    teacher: which labels it was given, None for one that was not trained here.
+    labels_of: by seed, those of the pool that student and controls see; teacher: which labels it was given, None for
+    one that was not trained here.
     """
-    whose: dict[str, int | None] = {
-        one.key: labels_per_class
-        for one in subjects
-        if one.role in ("student", "control") or (one.role == TEACHER and teacher == "same")
-    }
-    whose |= {one.key: None for one in subjects if one.role == TEACHER and teacher == "all"}
+    whole = (lambda seed: data.visible_labels(None, seed), data.taught)
+    same = (labels_of, data.train)
+    shown = {one.key: same for one in subjects if one.role in ("student", "control")}
+    if teacher is not None:
+        shown |= {one.key: whole if teacher == "all" else same for one in subjects if one.role == TEACHER}
     return {
-        one.key: [_lesson(data, whose[one.key], seed, request) for seed in one.seeds]
+        one.key: [_lesson(data, shown[one.key][0](seed), shown[one.key][1], request) for seed in one.seeds]
         for one in subjects
-        if one.key in whose
+        if one.key in shown
     }
 
 
-def _lesson(data: Data, labels_per_class: int | None, seed: int, request: Request) -> Samples:
-    labels = data.visible_labels(labels_per_class, seed)
-    rows = data.train[known(labels[data.train].cpu())]
+def _lesson(data: Data, labels: Tensor, rows: Tensor, request: Request) -> Samples:
+    rows = rows[known(labels[rows]).cpu()]
     order = by_hash([data.pool.ids[row] for row in rows.tolist()], request.seed)[: request.samples]
     chosen = rows[torch.from_numpy(np.sort(order))].cpu()
     return replace(take(data.pool, chosen.numpy()), labels=labels.cpu()[chosen])
@@ -167,8 +175,10 @@ def _foreign(exam: Exam, reading: dict[str, Any]) -> dict[str, Samples]:
     opened = open_source(expand(source), read_options(reading, "classification"))
     samples = opened.test if opened.test is not None else opened.train
     if samples.shape != exam.samples.shape or samples.inputs.dtype != exam.samples.inputs.dtype:
-        raise DataError(
-            f"--ood {source} has samples of shape {list(samples.shape)}; the models expect {list(exam.samples.shape)}."
-        )
+        raise DataError(f"--ood {source} has {_told(samples)}, but the models expect {_told(exam.samples)}.")
     order = by_hash(samples.ids, exam.request.seed)[: exam.request.samples]
     return {**found, public_source(source): take(samples, np.sort(order))}
+
+
+def _told(samples: Samples) -> str:
+    return f"{'pictures of 8 bits' if are_pictures(samples) else 'numbers'} of shape {list(samples.shape)}"
