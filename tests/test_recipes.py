@@ -17,6 +17,7 @@ from limbeck.run.rehearsal import rehearse
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source in ("digits", "diabetes")]
 TINY = ["seeds=1", "teacher.train.steps=5", "export={onnx: false}", "controls=[labels]"]
+VIRTUAL = ["teacher.train.steps=60", "data.generated.pool=250", "data.generated.rounds=4"]
 GROWN = {"trees-digits": None}  # in one step, so student.train has no steps to shorten
 
 
@@ -38,6 +39,7 @@ def test_recipe_parses_and_is_named_as_its_file(path):
 @pytest.mark.parametrize("path", BUILT_IN, ids=lambda path: path.stem)
 def test_recipe_runs(path, tmp_path):
     settings = TINY if path.stem in GROWN else [*TINY, "student.train.steps=5"]
+    settings = [*settings, *VIRTUAL] if load_recipe(path).data.generated else settings
     folder = run_recipe(path, settings, out=tmp_path / "run", progress=False).folder
 
     report = json.loads((folder / "report.json").read_text())

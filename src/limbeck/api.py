@@ -35,6 +35,7 @@ from limbeck.recipe.tasks import MARGIN
 from limbeck.run.augment import hidden_by, views_of
 from limbeck.run.black_box import black_box_from_text
 from limbeck.run.box import BlackBox
+from limbeck.run.controls import resolve_controls
 from limbeck.run.device import pick_device
 from limbeck.run.ensemble import Ensemble, EnsemblePlan, Member, box_of
 from limbeck.run.fits import STUDENT
@@ -42,7 +43,7 @@ from limbeck.run.folder import REPORT
 from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.pipeline import run
-from limbeck.run.plan import Plan, TeacherPlan, plan_from_recipe, resolve_controls, teacher_of_run
+from limbeck.run.plan import Plan, TeacherPlan, plan_from_recipe, teacher_of_run
 from limbeck.run.reload import load_model
 from limbeck.run.result import Result, load
 from limbeck.run.stage_plan import StagePlan

@@ -46,8 +46,9 @@ def mistakes(text: str) -> list[str]:
         ("export:", "export (line 4): expected a section of keys, got nothing."),
         (
             "controls: [label]",
-            "controls.0 (line 4): expected 'labels', 'smoothing', 'teacher_labels', 'self_training', 'source_only' or "
-            "'scratch', got 'label'. Did you mean \"labels\"?",
+            "controls.0 (line 4): expected 'labels', 'smoothing', 'teacher_labels', 'self_training', 'source_only', "
+            "'scratch', 'gaussian_noise', 'uniform_noise', 'matched_noise' or 'proxy', got 'label'. "
+            'Did you mean "labels"?',
         ),
         ("1: 2", "1: expected a key that is text, got 1."),
     ],

@@ -13,8 +13,9 @@ from limbeck.errors import DataError, ModelError, UserError
 from limbeck.objectives import CrossEntropy, SoftLabels
 from limbeck.objectives.objective import Objective
 from limbeck.recipe.load import parse_recipe
+from limbeck.run.controls import resolve_controls
 from limbeck.run.model_plan import title_of
-from limbeck.run.plan import Plan, expand, plan_from_recipe, resolve_controls
+from limbeck.run.plan import Plan, expand, plan_from_recipe
 from limbeck.run.stage_plan import StagePlan
 from limbeck.train.settings import Settings
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -46,7 +46,8 @@ class Data:
     rows the inputs, learned from the training rows, None for other inputs; in_domain: where there is a target, whose
     test samples are then `test`, the test samples of the source; task: what the labels are; scaling: what regression is
     trained on, learned from the training rows, None for other tasks; unseen_classes: those of which `train` has no
-    sample, see `not_showing`. Labels here are always in the user's own units.
+    sample, see `not_showing`; shown: rows that are shown in the place of train, by the name of a control; under
+    "labels" those that labels are learned from. Labels here are always in the user's own units.
     """
 
     source: str
@@ -64,6 +65,7 @@ class Data:
     task: TaskName = "classification"
     scaling: Scaling | None = None
     unseen_classes: tuple[str, ...] = ()
+    shown: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def open(

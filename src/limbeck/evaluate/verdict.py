@@ -75,6 +75,7 @@ def judge(
     metric: str = "accuracy",
     notes: Sequence[str] = (),
     subject: str = "Distillation",
+    without: str = "without a teacher",
 ) -> Verdict:
     """Compare the student with the control that was best on validation, and say what that means.
 
@@ -83,8 +84,8 @@ def judge(
     [N] or [S, N]. teacher_labels: [S, N] of the control taught by the teacher's hard labels. margin: the gain, in 0..1,
     below which a difference does not matter; relative: whether it is a share of the control's own figure. metric:
     "accuracy", or the name of another per-sample figure, larger is better: an error is given with its sign turned.
-    subject: what is judged, in words. Raises ValueError for arrays that do not match, no control, or fewer than two
-    samples.
+    subject: what is judged, in words; without: what the controls do without. Raises ValueError for arrays that do not
+    match, no control, or fewer than two samples.
     """
     student = checked("the student", student, metric)
     check_request(student, controls, validation, margin)
@@ -94,7 +95,7 @@ def judge(
     found = _compare(student, others[against], margin)
     share = None if teacher is None else _gap_closed(student, others[against], rows(teacher, student, metric))
     more = wanted(found.gain, margin, found.spread) if found.outcome == "unclear" else Wanted(None, None)
-    opponent = f"the {'best ' if len(controls) > 1 else ''}control without a teacher ({against})"
+    opponent = f"the {'best ' if len(controls) > 1 else ''}control {without} ({against})"
     headline = f"{wording.opening(found.outcome, margin, metric, subject)}: {_finding(found, opponent, metric)}."
     return Verdict(
         outcome=found.outcome,

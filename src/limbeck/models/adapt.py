@@ -7,7 +7,8 @@ listens to what happens inside of them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -132,6 +133,19 @@ class Adapted(nn.Module):
         self.layers = tuple(dict.fromkeys(names))
         self._hooks = [modules[name].register_forward_hook(partial(_note, self._said, name)) for name in self.layers]
 
+    @contextmanager
+    def hearing(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        """Yield what goes into these modules of the net, by name, as each forward pass within has it."""
+        heard: dict[str, Tensor] = {}
+        hooks = [
+            self.net.get_submodule(name).register_forward_pre_hook(partial(_note_input, heard, name)) for name in names
+        ]
+        try:
+            yield heard
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def answer_as_source(self, wanted: bool = True) -> None:
         """Give the logits of the source's head, frozen, as `Outputs.heads["source"]` from now on; or no longer.
 
@@ -170,6 +184,12 @@ class Adapted(nn.Module):
 def _note(said: list[Said], name: str, module: nn.Module, inputs: object, returned: object) -> None:
     output = first_tensor(returned)
     said.append(Said(name, module, output, version_of(output)))
+
+
+def _note_input(heard: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple[object, ...]) -> None:
+    given = first_tensor(inputs)
+    if given is not None:
+        heard[name] = given
 
 
 def _as_it_was(place: nn.Module, left: Mapping[str, Tensor]) -> nn.Module:

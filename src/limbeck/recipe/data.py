@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from limbeck.data.source import OTHER_TASKS
 from limbeck.recipe.choices import Count, TransformChoice
+from limbeck.recipe.generated import GeneratedSection
 from limbeck.recipe.schema import Strict
 from limbeck.types import TaskName
 
@@ -47,6 +48,7 @@ class DataSection(Strict):
     augment: changes of the pictures, applied in this order.
     views: how many views there are of a sample, the untouched one among them (epoch e shows view e mod N), or fresh
     ones for each epoch.
+    generated: samples that are made from the teacher, which the student learns from in the place of the source's.
     """
 
     source: str = "digits"
@@ -72,6 +74,7 @@ class DataSection(Strict):
     classes: tuple[str, ...] | None = None
     augment: tuple[TransformChoice, ...] = ()
     views: Count | Literal["fresh"] = "fresh"
+    generated: GeneratedSection | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +93,21 @@ class DataSection(Strict):
         of_tables = {"label": self.label, "drop": self.drop, "categorical": self.categorical}
         for key in (key for key, value in (of_pictures if table else of_tables).items() if value):
             raise ValueError(f"{key} is for {'pictures' if table else 'tables (csv:)'}, got the source {self.source!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _generated_that_fits(self) -> DataSection:
+        if self.generated is None:
+            return self
+        others: dict[str, object] = {"unlabelled": self.unlabelled, "target": self.target, "augment": self.augment}
+        others |= {"unlabelled_classes": self.unlabelled_classes, "unseen_classes": self.unseen_classes}
+        for key in (key for key, value in others.items() if value):
+            more = "; teacher.train.augment is for the teacher alone" if key == "augment" else ""
+            raise ValueError(f"{key} is about real samples of the student, got generated ones{more}; leave it out")
+        if self.source.startswith("csv:"):
+            raise ValueError("generated samples are pictures or vectors (npz:), got a table, whose columns have kinds")
+        if self.task != "classification":
+            raise ValueError(f"generated samples are made for classes, got task {self.task!r}")
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,10 @@ CONTROLS = CONTROLS_OF["classification"]
 
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
-ControlName = Literal["labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch"]
+ControlName = Literal[
+    "labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch",
+    "gaussian_noise", "uniform_noise", "matched_noise", "proxy",
+]  # fmt: skip
 TEACHER = "teacher"  # as a student's source
 
 Layer = Annotated[int, Field(ge=0)]
@@ -273,6 +276,12 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
+    def _generated_for_a_teacher(self) -> Recipe:
+        if self.data.generated is not None:
+            check_generated(self)
+        return self
+
+    @model_validator(mode="after")
     def _peer_in_whole_steps(self) -> Recipe:
         if self.teacher is not None and self.teacher.mutual is not None:
             check_peer(self)
@@ -340,6 +349,33 @@ def check_peer(recipe: Recipe) -> None:
         raise ValueError(
             f"train.accumulate is {max(parts)}, but the peer of teacher.mutual answers for whole batches; set it to 1"
         )
+
+
+def check_generated(recipe: Recipe) -> None:
+    """Raise ValueError where a recipe with generated samples lacks a teacher to make them by, or labels to learn."""
+    made, teacher = recipe.data.generated, recipe.teacher
+    assert made is not None  # the caller looks
+    if teacher is None or teacher.itself or teacher.mutual:
+        raise ValueError("data.generated is made from a teacher that is there before the student; name one by teacher")
+    if teacher.per_seed or (teacher.labels == "same" and recipe.data.labels_per_class is not None):
+        raise ValueError("data.generated is one pool for all seeds, made from one teacher; leave out teacher.per_seed")
+    if not teacher.is_one_model and made.preset not in ("noise", "proxy"):
+        raise ValueError(
+            f"the preset {made.preset} looks into the teacher, got one that only answers, or several; expected the "
+            f"preset proxy, with samples of another source"
+        )
+    for stage in recipe.resolved_stages():
+        named = [term.name for term in stage.objective if not term.is_own]
+        taught = any(TERMS[name].needs for name in named) or len(named) < len(stage.objective)
+        if "cross_entropy" in named and taught and made.real != "together":
+            raise ValueError(
+                f"stage {stage.name}: cross_entropy learns labels, which generated samples have none of; take "
+                f"teacher_labels, or a stage of its own with data.generated.real: labels, or real: together"
+            )
+        if not taught and made.real == "none":
+            raise ValueError(
+                f"stage {stage.name} asks no teacher, so it learns real labels; set data.generated.real: labels"
+            )
 
 
 def own_classes(recipe: Recipe) -> list[str]:

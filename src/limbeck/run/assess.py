@@ -34,6 +34,7 @@ from limbeck.types import known
 SCHEMA = 1
 FEW_VALIDATION = 50
 ALIGNING = "Bringing the domains together"
+GENERATING = "Generating samples"
 TEACHER = "teacher"
 MEMBER = "member"
 TITLES = {
@@ -43,6 +44,10 @@ TITLES = {
     "self_training": "its own pseudo-labels",
     "scratch": "labels only, from new weights",
     "source_only": "the source's labels, domains left apart",
+    "gaussian_noise": "the teacher's answers on Gaussian noise",
+    "uniform_noise": "the teacher's answers on uniform noise",
+    "matched_noise": "the teacher's answers on noise with every pixel's own distribution",
+    "proxy": "the teacher's answers on samples of another source",
 }
 
 
@@ -246,7 +251,8 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         margin=plan.margin,
         relative=task.relative,
         metric=task.primary,
-        subject=ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation",
+        subject=_subject(plan, stage),
+        without="without a teacher" if plan.generated is None else "without generated samples",
         notes=[
             *chosen_by,
             *remarks.short_training(plan, stage, findings.fits[keys[STUDENT]]),
@@ -256,6 +262,12 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
             *remarks.on_the_teacher(task, stage, theirs, None if own is None else task.merits(own), controls),
         ],
     )
+
+
+def _subject(plan: Plan, stage: StagePlan) -> str:
+    if plan.generated is not None:
+        return GENERATING
+    return ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation"
 
 
 def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:

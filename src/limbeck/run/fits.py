@@ -30,6 +30,7 @@ from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.l2_sp import L2Sp
 from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.objective import ALIGNING, Objective
+from limbeck.recipe.tasks import STAND_INS
 from limbeck.run.board import BOARD, boards
 from limbeck.run.ensemble import Member
 from limbeck.run.inherit import start_from
@@ -148,7 +149,7 @@ class Workshop:
         budget = self._stage_budget(stage, labels, student)
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
-        rows = self._rows(labels, labelled_only=not objective.uses_unlabelled)
+        rows = self._rows(labels, labelled_only=not objective.uses_unlabelled, role=role)
         lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
@@ -243,9 +244,12 @@ class Workshop:
         filled[rows] = torch.where(labels[rows] < 0, guessed, labels[rows])
         return filled
 
-    def _rows(self, labels: Tensor, *, labelled_only: bool) -> Tensor:
-        rows = self.plan.data.train
-        return rows[known(labels[rows])] if labelled_only else rows
+    def _rows(self, labels: Tensor, *, labelled_only: bool, role: str = STUDENT) -> Tensor:
+        data = self.plan.data
+        if labelled_only:
+            rows = data.shown.get("labels", data.train)
+            return rows[known(labels[rows])]
+        return data.shown.get(role, data.train)
 
     def _validation(self, labels: Tensor) -> Tensor:
         rows = self.plan.data.validation
@@ -262,7 +266,7 @@ def open_workshop(
 
 def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) -> Objective:
     """Return a new objective for the student or a control in a stage; label: what a control learns labels by."""
-    if role == STUDENT:
+    if role in (STUDENT, *STAND_INS):
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)

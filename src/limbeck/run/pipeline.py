@@ -21,10 +21,12 @@ from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawin
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
 from limbeck.run.class_groups import describe_hidden
+from limbeck.run.describe_generated import describe_generated
 from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
+from limbeck.run.generated import generated
 from limbeck.run.jobs import FIT, Trained
 from limbeck.run.knowledge import check_wishes
 from limbeck.run.plan import Plan, Variant
@@ -90,6 +92,8 @@ def run(
         workshop = assembled(workshop)
         plan, teachers = workshop.plan, train_teachers(workshop)
         workshop = replace(workshop, teachers=teachers)
+        workshop = generated(workshop, teachers)
+        plan = workshop.plan
         watcher.say("Training the student and its controls")
         heard = speaking(workshop, teachers)
         trained = _train(workshop, heard)
@@ -129,7 +133,9 @@ def expected_steps(plan: Plan) -> tuple[int, int]:
         fits |= steps_by_fit(
             one,
             {
-                stage.name: stage.settings.total_steps(len(train) if stage.objective.uses_unlabelled else labelled)
+                stage.name: stage.settings.total_steps(
+                    plan.samples_taught if stage.objective.uses_unlabelled else labelled
+                )
                 for stage in one.stages
             },
         )
@@ -251,6 +257,7 @@ def _report(
         "environment": environment(workshop.device),
         "recipe": plan.recipe,
         "domains": describe_domains(chosen.plan, findings),
+        "generated": describe_generated(chosen.plan, workshop.folder),
         "hidden_classes": describe_hidden(chosen.plan, findings),
         **drawings(chosen.plan, findings),
     }

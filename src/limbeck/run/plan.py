@@ -11,24 +11,27 @@ from torch import Tensor
 
 from limbeck.data.dataset import Data
 from limbeck.data.label_noise import with_label_noise
+from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions
+from limbeck.data.unlabelled import open_unlabelled
 from limbeck.data.views import Views
-from limbeck.errors import ModelError, UserError, did_you_mean
+from limbeck.errors import ModelError, UserError
 from limbeck.knowledge.wishes import Wishes
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import WEIGHTS, read_card
 from limbeck.recipe.data import DataSection
+from limbeck.recipe.generated import GeneratedSection
 from limbeck.recipe.load import dump_recipe
-from limbeck.recipe.model import CONTROLS, Recipe, StageSection, own_classes
+from limbeck.recipe.model import Recipe, StageSection, own_classes
 from limbeck.recipe.own import ask_for_trust
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
-from limbeck.recipe.tasks import CONTROLS_OF, check_controls
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
 from limbeck.run.adapting import check_remembering, spelled_out
 from limbeck.run.augment import hidden_by, views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
+from limbeck.run.controls import resolve_controls
 from limbeck.run.ensemble import EnsemblePlan, Member, box_of
 from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan, model_plan_of, student_plan_of
@@ -70,7 +73,9 @@ class Plan:
     variants: the points of a sweep, which share data, teacher and seeds; the plan itself is then that of the first.
     unlabelled_classes: those of which student, controls and validation see samples without a label.
     wishes: how the teacher's answers are kept; ensemble: what the black box is made of, before it is trained; itself:
-    the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it.
+    the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it;
+    generated: how samples are made that take the place of the training samples; proxy: those of another source; real:
+    the data as they were before that, None until then.
     """
 
     name: str
@@ -96,6 +101,15 @@ class Plan:
     ensemble: EnsemblePlan | None = None
     itself: float | None = None
     peer: PeerPlan | None = None
+    generated: GeneratedSection | None = None
+    proxy: Samples | None = None
+    real: Data | None = None
+
+    @property
+    def samples_taught(self) -> int:
+        """How many samples a stage with a teacher shows, at most."""
+        is_made = self.generated is not None and self.real is None and self.generated.preset != "proxy"
+        return self.generated.pool if self.generated is not None and is_made else len(self.data.train)
 
     @property
     def teaches_within(self) -> bool:
@@ -192,7 +206,13 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     peer = _peer_plan(teacher, student, data) if teacher and teacher.mutual else None
     within = itself is not None or peer is not None
     controls, notes = resolve_controls(
-        recipe.controls, data, hidden is not None, stages, within=within, transfers=student.anew is not None
+        recipe.controls,
+        data,
+        hidden is not None,
+        stages,
+        within=within,
+        transfers=student.anew is not None,
+        made=section.generated,
     )
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None
@@ -222,7 +242,11 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         ensemble=ensemble,
         itself=itself,
         peer=peer,
+        generated=section.generated,
+        proxy=_open_proxy(section.generated, data),
     )
+    if plan.generated is not None and plan.teacher is not None and plan.teacher.model.normalise is not None:
+        plan = replace(plan, student=replace(student, normalise=plan.teacher.model.normalise))
     check_sharing(plan)
     check_remembering(plan)
     return settled(plan)
@@ -257,48 +281,10 @@ def open_data(section: DataSection) -> Data:
     return data.not_showing(section.unseen_classes) if section.unseen_classes else data
 
 
-def resolve_controls(
-    asked: Sequence[str] | None,
-    data: Data,
-    withholds: bool,
-    stages: Sequence[StagePlan],
-    *,
-    within: bool = False,
-    transfers: bool = False,
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the controls to train, and a note for each that was asked for but makes no sense here.
-
-    withholds: whether labels are kept from the student; within: whether the teacher is a part of the student's fit, so
-    that nobody has labels to give before; transfers:
-    whether the student starts from weights that were trained before.
-    """
-    unlabelled = withholds or not bool(known(data.pool.labels[data.train]).all())
-    taught = any(stage.objective.needs for stage in stages) and not within
-    possible = ["labels", "smoothing"]
-    possible += ["teacher_labels"] if taught else []
-    possible += ["self_training"] if unlabelled else []
-    possible += ["source_only"] if taught and any(stage.objective.aligns for stage in stages) else []
-    possible += ["scratch"] if transfers else []
-    possible = [name for name in possible if name in CONTROLS_OF[data.task]]
-    if asked is None:
-        return tuple(possible), ()
-    if not asked:
-        return (), ()
-    for name in asked:
-        if name not in CONTROLS:
-            raise UserError(f"controls expects {', '.join(CONTROLS)}, got {name!r}.{did_you_mean(name, CONTROLS)}")
-    try:
-        check_controls(asked, data.task)
-    except ValueError as error:
-        raise UserError(f"{error}.") from None
-    reasons = {
-        "self_training": "there is no sample without a label",
-        "source_only": "labels leaves the domains apart already, or no term brings them together",
-        "scratch": "the student starts from new weights in any case",
-        "teacher_labels": "no term asks a finished model" if within else "no term asks a teacher",
-    }
-    notes = [f"The control {name} was left out: {reasons[name]}." for name in asked if name not in possible]
-    return tuple(name for name in possible if name in {"labels", *asked}), tuple(notes)
+def _open_proxy(made: GeneratedSection | None, data: Data) -> Samples | None:
+    if made is None or made.proxy is None:
+        return None
+    return open_unlabelled(expand(made.proxy), data.reading or ReadOptions(), data.pool)[0]
 
 
 def _stage_plan(stage: StageSection, data: Data) -> StagePlan:

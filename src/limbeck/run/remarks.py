@@ -29,6 +29,10 @@ def short_training(plan: Plan, stage: StagePlan, fits: BySeed) -> list[str]:
 
 def whose_labels(plan: Plan, stage: StagePlan) -> list[str]:
     """Say that the run's teacher has seen more labels than the student, where it had a part in what that learned."""
+    if plan.generated is not None:
+        theirs = _labels_of_the_teacher(plan, -1)
+        told = f"{theirs:,} labelled" if theirs is not None else "unknown"
+        return [f"Student and controls share one teacher, which was trained on {told} real samples."]
     if (plan.teacher is None and plan.black_box is None) or not hears_the_teacher(plan, stage):
         return []
     labels = plan.visible_labels(plan.seeds[0])
@@ -100,4 +104,4 @@ def _labels_of_the_teacher(plan: Plan, mine: int) -> int | None:
         return plan.black_box.labels_seen if plan.black_box is not None else None
     if teacher.settings is None:
         return count_seen(teacher.model.weights.parent) if teacher.model.weights else None
-    return mine if teacher.labels == "same" else int(known(plan.data.pool.labels).sum())
+    return mine if teacher.labels == "same" else int(known((plan.real or plan.data).pool.labels).sum())

@@ -150,11 +150,12 @@ def _lessons(
     shown = {one.key: same for one in subjects if one.role in ("student", "control")}
     if teacher is not None:
         shown |= {one.key: whole if teacher == "all" else same for one in subjects if one.role == TEACHER}
-    return {
+    found = {
         one.key: [_lesson(data, shown[one.key][0](seed), shown[one.key][1], request) for seed in one.seeds]
         for one in subjects
         if one.key in shown
     }
+    return {key: lessons for key, lessons in found.items() if all(map(len, lessons))}  # none without labels
 
 
 def _lesson(data: Data, labels: Tensor, rows: Tensor, request: Request) -> Samples:

@@ -33,6 +33,7 @@ Array = NDArray[np.float32]
 FOLDER = "export"
 PARITY_SAMPLES = 64
 CALIBRATION_SAMPLES = 256
+EXAM_SAMPLES = 1000
 
 
 def ship(folder: Path, plan: Plan, best: Trained, teacher: Answers | None, trace: Trace) -> dict[str, Any]:
@@ -159,8 +160,9 @@ def int8_request(plan: Plan, seed: int) -> Int8Request | None:
     data = plan.data
     order = by_hash([data.pool.ids[row] for row in data.train.tolist()], plan.seeds[0])
     samples = data.pool.inputs[data.train[torch.from_numpy(order[:CALIBRATION_SAMPLES])]]
-    labels = plan.visible_labels(seed)[data.validation]
-    inputs = data.pool.inputs_of(data.validation).cpu().numpy()
+    rows = data.validation if len(data.validation) else data.train[:EXAM_SAMPLES]  # generated ones, where none are real
+    labels = plan.visible_labels(seed)[rows]
+    inputs = data.pool.inputs_of(rows).cpu().numpy()
     return Int8Request(samples.cpu().numpy(), exam_of(inputs, labels.numpy(), data.classes, plan.tolerance))
 
 

@@ -20,6 +20,7 @@ from limbeck.knowledge.ledger import Ledger
 from limbeck.recipe.load import load_recipe
 from limbeck.run.fits import open_workshop
 from limbeck.run.folder import RECIPE
+from limbeck.run.generated import generated
 from limbeck.run.plan import plan_from_recipe
 from limbeck.run.speakers import assembled, speaking, train_teachers
 from limbeck.run.sweep import train_seeds
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     workshop = replace(workshop, ledger=replace(workshop.ledger, path=None))
     workshop = assembled(workshop)
     trained = train_teachers(workshop)
+    workshop = generated(workshop, trained)
     teachers = speaking(workshop, trained)
     tell(spot_checks=workshop.ledger.spot_checks - checks)
     workshop = replace(workshop, watcher=Teller(workshop.ledger), teachers=trained)

@@ -1,0 +1,124 @@
+"""Round after round: make a batch, ask the teacher, keep both, let the student beside learn, measure.
+
+What a round does follows from the seed, its number and the state alone, so a synthesis that is killed and taken up
+again comes to the same samples (on a CPU).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from limbeck.errors import TrainingError
+from limbeck.files import delete
+from limbeck.synthesis.gauges import Gauge, measure, trouble
+from limbeck.synthesis.guide import Guide
+from limbeck.synthesis.learner import Learner
+from limbeck.synthesis.maker import Maker
+from limbeck.synthesis.pool import Pool
+from limbeck.synthesis.state import Progress, load_state, save_state
+
+STATE = "state.safetensors"
+SAVED_SECONDS = 10.0
+GAUGES = 40  # measured in all
+PATIENCE = 0.2  # of the rounds before trouble ends the work
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long. rounds: at most; minutes: of work, None for no limit; student_steps: after each round; seed."""
+
+    rounds: int
+    minutes: float | None = None
+    student_steps: int = 0
+    seed: int = 0
+
+
+def synthesise(
+    maker: Maker,
+    guide: Guide,
+    pool: Pool,
+    course: Course,
+    folder: Path,
+    *,
+    learner: Learner | None = None,
+    tell: Callable[[Gauge], None] = lambda gauge: None,
+) -> Progress:
+    """Fill the pool, in memory and in a folder, going on where an earlier process was killed.
+
+    learner: the guide's student, where one learns; tell: hears each gauge. Raises TrainingError, with the reason, when
+    the samples are no use: not finite, all alike, or of half of the classes at most.
+    """
+    modules, optimizers = dict(maker.modules), dict(maker.optimizers)
+    if learner is not None:
+        modules["student"], optimizers["student"] = learner.model.net, learner.optimizer
+    if guide.memory is not None:
+        modules["memory"] = guide.memory
+    progress = load_state(folder / STATE, modules, optimizers) or Progress()
+    pool.read(folder, progress.rounds)
+    started = time.monotonic() - progress.seconds
+    saved = time.monotonic()
+    for number in range(progress.round, course.rounds):
+        if course.minutes is not None and progress.seconds >= 60 * course.minutes and len(pool):
+            break
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_seed_of(course.seed, number))
+            made = maker.make(guide, pool.batch)
+            with torch.no_grad():
+                samples = pool.frame.shown(pool.frame.stored(made.samples))
+                pool.add(number, samples, guide.ask(samples).logits)
+            progress.round, progress.seconds = number + 1, time.monotonic() - started
+            if _is_measured(number, course.rounds):
+                gauge = measure(guide, pool, samples, number, progress.seconds, made.parts)
+                progress.gauges.append(asdict(gauge))
+                tell(gauge)
+                _check(gauge, pool, course)
+            for _ in range(course.student_steps if learner is not None else 0):
+                assert learner is not None
+                learner.learn(*pool.draw(pool.batch))
+        if time.monotonic() - saved > SAVED_SECONDS:
+            _save(folder, pool, progress, modules, optimizers)
+            saved = time.monotonic()
+    progress.rounds = list(pool.rounds)
+    pool.write(folder)
+    pool.sweep(folder)
+    return progress
+
+
+def forget_state(folder: Path) -> None:
+    """Delete what only an unfinished synthesis needs."""
+    delete(folder / STATE)
+
+
+def _save(
+    folder: Path,
+    pool: Pool,
+    progress: Progress,
+    modules: dict[str, torch.nn.Module],
+    optimizers: dict[str, torch.optim.Optimizer],
+) -> None:
+    """Write new batches, then the state that speaks of them, then delete the old ones: a kill leaves all it needs."""
+    progress.rounds = list(pool.rounds)
+    pool.write(folder)
+    save_state(folder / STATE, modules, optimizers, progress)
+    pool.sweep(folder)
+
+
+def _is_measured(number: int, rounds: int) -> bool:
+    return number % max(1, rounds // GAUGES) == 0 or number == rounds - 1
+
+
+def _check(gauge: Gauge, pool: Pool, course: Course) -> None:
+    """End the work where the samples are no use, once they have had time to become some."""
+    reason = trouble(gauge, pool.logits.shape[-1])
+    if reason is not None and gauge.round >= min(PATIENCE * course.rounds, course.rounds - 1):
+        raise TrainingError(f"Generating samples stopped in round {gauge.round}: {reason}.")
+
+
+def _seed_of(seed: int, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"synthesis/{seed}/{number}".encode()).digest()[:7])
