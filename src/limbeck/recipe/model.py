@@ -141,7 +141,7 @@ class Recipe(Strict):
     controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
     margin: a difference in accuracy below it does not matter, 0..1; 0.05 for regression unless given, a share of the
     control's squared error, and 0.01 of mean average precision for multi-label.
-    evaluate: measures of a classifier beyond accuracy.
+    evaluate: measures of a classifier beyond accuracy; `robustness` asks all models about corrupted samples too.
     export: what ships.
     sweep: values by dotted key, such as objective.soft_labels.temperature; every combination is a variant.
     """
@@ -158,7 +158,7 @@ class Recipe(Strict):
     stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None
     controls: tuple[ControlName, ...] | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
-    evaluate: tuple[Literal["calibration", "agreement"], ...] = ("calibration", "agreement")
+    evaluate: tuple[Literal["calibration", "agreement", "robustness"], ...] = ("calibration", "agreement")
     export: ExportSection = ExportSection()
     sweep: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)] | None = None
 
@@ -219,6 +219,8 @@ class Recipe(Strict):
         task, teacher = self.data.task, self.teacher
         if self.export.int8:
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
+        if "robustness" in self.evaluate:
+            raise ValueError(f"evaluate: robustness is measured of classifiers, got task {task!r}; leave it out")
         named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
         if teacher and (kind_of(teacher.source) in OF_CLASSES or named):
             raise ValueError(

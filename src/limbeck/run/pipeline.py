@@ -32,6 +32,7 @@ from limbeck.run.knowledge import check_wishes
 from limbeck.run.plan import Plan, Variant
 from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
+from limbeck.run.robustness import robustness_of_plan
 from limbeck.run.ship import kind_of, ship
 from limbeck.run.speakers import assembled, speaking, train_teachers
 from limbeck.run.surroundings import environment, peak_memory_mib
@@ -113,8 +114,9 @@ def run(
             export = _export(folder, points, chosen) if plan.onnx else None
         seconds |= {"export": time.monotonic() - exported}
         with measuring(profile, "report"):
+            robust = robustness_of_plan(chosen.plan, chosen.findings, folder, models, export, watcher.say)
             cost = _cost(points, seconds, workshop)
-            report = _report(plan, workshop, points, chosen, models, export, cost)
+            report = {**_report(plan, workshop, points, chosen, models, export, cost), "robustness": robust}
             _write(folder, report, points, chosen)
         if profile is not None:
             profile.write(folder)

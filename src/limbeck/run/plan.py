@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from limbeck.data.dataset import Data
+from limbeck.data.label_noise import with_label_noise
 from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions
 from limbeck.data.unlabelled import open_unlabelled
@@ -280,6 +281,7 @@ def open_data(section: DataSection) -> Data:
         classes=section.classes,
         options=options,
     )
+    data = with_label_noise(data, section.label_noise) if section.label_noise else data
     return data.not_showing(section.unseen_classes) if section.unseen_classes else data
 
 
