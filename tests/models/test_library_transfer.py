@@ -6,6 +6,7 @@ The weights are made here, from random numbers, and nothing is downloaded.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,7 +84,7 @@ def few_digits(place: Path) -> Path:
     pixels, labels = load_digits(return_X_y=True)
     pixels = (pixels[:80] * 15).astype(np.uint8).reshape(-1, 1, 8, 8)
     path = place / "few.npz"
-    np.savez(path, x_train=pixels[:60], y_train=labels[:60], x_test=pixels[60:], y_test=labels[60:])
+    np.savez(path, x_train=pixels[:60], y_train=labels[:60], x_test=pixels[60:], y_test=labels[60:80])
     return path
 
 
@@ -168,20 +169,14 @@ def test_offline_the_sentence_says_how_to_fetch_weights_once_and_that_works(
 ) -> None:
     library = needs(kind)
     monkeypatch.chdir(tmp_path)
-    with monkeypatch.context() as offline, pytest.raises(ModelError) as error:
-        if kind == "timm":
-            offline.setattr(library, "create_model", unreachable)
-            Timm((1, 8, 8), 10, name="test_resnet", pretrained=True)
-        elif kind == "torchvision":
-            offline.setattr("torchvision._internally_replaced_utils.load_state_dict_from_url", unreachable)
-            offline.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
-            Torchvision((1, 8, 8), 10, name="squeezenet1_1", pretrained=True)
-        else:
-            offline.setattr(library.AutoConfig, "from_pretrained", unreachable)
-            Hf((1, 8, 8), 10, name="someone/tiny", pretrained=True)
+    make = without_network(kind, library, monkeypatch)
+    with pytest.raises(ModelError) as error:
+        make()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     told = str(error.value)
-    found = re.search(r'We couldn.t connect to the hub\. Without a network: where there is one, run once: python -c "(.*)"; '
-                      r"bring that here and say (\{.*\}); or leave out pretrained\.$", told)  # fmt: skip
+    assert "We couldn't connect to the hub. Without a network: where there is one, run once: python" in told
+    found = re.search(r'python -c "(.*)"; bring that here and say (\{.*\}); or leave out pretrained\.$', told)
     assert found, told
     fetch(kind, library, found[1], tmp_path, monkeypatch)
     text = RECIPE.format(kind="KIND", options="", onnx="false", data=few_digits(tmp_path)).replace(
@@ -189,6 +184,18 @@ def test_offline_the_sentence_says_how_to_fetch_weights_once_and_that_works(
     )
     start = plan_from_recipe(parse_recipe(text))
     assert isinstance(start.model(start.student, 0), Adapted)
+
+
+def without_network(kind: str, library: ModuleType, offline: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Cut the network; return what makes a model with pretrained weights."""
+    if kind == "timm":
+        offline.setattr(library, "create_model", unreachable)
+        return lambda: Timm((1, 8, 8), 10, name="test_resnet", pretrained=True)
+    if kind == "torchvision":
+        offline.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+        return lambda: Torchvision((1, 8, 8), 10, name="squeezenet1_1", pretrained=True)
+    offline.setattr(library.AutoConfig, "from_pretrained", unreachable)
+    return lambda: Hf((1, 8, 8), 10, name="someone/tiny", pretrained=True)
 
 
 def fetch(kind: str, library: ModuleType, command: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ def test_the_command_prints_a_table_or_json(bases: dict[str, Path], call: Call, 
     assert answer.code == 0 and "probe" in answer.out and "LogME" in answer.out and "%" in answer.out
     answer = call("rank", *named(bases), "--data", tmp_path / "r.yaml", "--samples", 200, "--json", "--by", "logme")
     found = json.loads(answer.out)
-    assert [one["teacher"] for one in found][0].endswith("good")
+    assert found[0]["teacher"].endswith("good")
     assert {"teacher", "probe", "logme", "leep", "samples", "repeated"} <= found[0].keys()
 
 
@@ -158,8 +158,9 @@ def test_all_mistakes_at_once(bases: dict[str, Path], others: limbeck.Data) -> N
         limbeck.rank(named(bases), others, by="luck")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="samples expects 10 or more, got 3"):
         limbeck.rank(named(bases), others, samples=3)
+    figures = limbeck.Data.open("diabetes", options=limbeck.ReadOptions(task="regression"))
     with pytest.raises(DataError, match="ranked for classification, but data.task is regression"):
-        limbeck.rank(named(bases), "diabetes")
+        limbeck.rank(named(bases), figures)
     with pytest.raises(DataError, match=r"was made for samples \[1, 8, 8\]; this data has"):
         limbeck.rank(named(bases), "glyphs")
     with pytest.raises(ModelError, match="no layer before its classifier"):

@@ -234,7 +234,7 @@ def rank(
     """Put candidates for a teacher in order before anything is trained, the best first."""
     from limbeck.cli.rank_teachers import ranked, ranking_table
 
-    found = ranked(teachers, data, samples, by, device, console)  # type: ignore[arg-type] (rank checks it)
+    found = ranked(teachers, data, samples, by, device, console)
     if as_json:
         print(json.dumps([asdict(one) for one in found]))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,13 +13,18 @@ from limbeck.run.ranking import rank
 from limbeck.transfer.ranking import By, Ranked
 
 
-def ranked(teachers: Sequence[str], data: str, samples: int, by: By, device: str, console: Console) -> list[Ranked]:
-    """Return the candidates in order; how far it is, and the time left, is drawn on a terminal."""
+def ranked(teachers: Sequence[str], data: str, samples: int, by: str, device: str, console: Console) -> list[Ranked]:
+    """Return the candidates in order; how far it is, and the time left, is drawn on a terminal. by: see `rank`."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task("asking the candidates", total=samples * len(teachers))
         found = rank(
-            teachers, data, samples=samples, by=by, device=device, heard=lambda count: progress.advance(bar, count)
+            teachers,
+            data,
+            samples=samples,
+            by=cast(By, by),
+            device=device,
+            heard=lambda count: progress.advance(bar, count),
         )
     for one in found:
         if one.repeated:
