@@ -210,6 +210,38 @@ app.add_typer(knowledge, name="knowledge")
 
 
 @app.command(
+    epilog="Example: limbeck rank timm:resnet50 torchvision:vgg16 run:runs/other --data folder:photos\n\n"
+    "probe: accuracy of a linear classifier on the vector before the candidate's classifier, cross-validated, 0 to "
+    "100 %. LogME: log evidence of the labels given that vector, any number. LEEP: log likelihood of the labels given "
+    "the candidate's own answers, at most 0; a dash where it has no classifier of its own. Larger is better for each. "
+    "Models of a library come with their pretrained weights unless they name others."
+)
+def rank(
+    teachers: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEACHER...",
+            help="run:DIR, timm:NAME, torchvision:NAME, hf:DIR, or a recipe's teacher in braces: "
+            "'{source: file:W.safetensors, model: {resnet: {depth: 20}}}'.",
+        ),
+    ],
+    data: Annotated[str, typer.Option(help="A source such as folder:photos, or a recipe (.yaml) whose data is meant.")],
+    samples: Annotated[int, typer.Option(min=10, help="Labelled training samples that are asked about.")] = 2000,
+    by: Annotated[str, typer.Option(help="What orders them: probe, logme or leep.")] = "probe",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Put candidates for a teacher in order before anything is trained, the best first."""
+    from limbeck.cli.rank_teachers import ranked, ranking_table
+
+    found = ranked(teachers, data, samples, by, device, console)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found]))
+    else:
+        Console().print(ranking_table(found))
+
+
+@app.command(
     epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json\n\n"
     "Example: limbeck evaluate runs/demo --robust --corruptions noise,blur --budget 5"
 )

@@ -56,7 +56,7 @@ class ModelPlan:
         net = self._net()
         model = Adapted(net, classes=classes, normalise=self.normalise)
         if isinstance(net, Timm | Torchvision | Hf):
-            model.left, model.fresh = net.left, tuple(net.left or ())
+            model.left, model.fresh = net.left, net.fresh
         if self.weights is not None and self.new_head:
             carry_over(model, self.weights, self.names)
         elif self.weights is not None:
