@@ -34,7 +34,7 @@ from limbeck.run.box import BlackBox
 from limbeck.run.controls import resolve_controls
 from limbeck.run.ensemble import EnsemblePlan, Member, box_of
 from limbeck.run.grown import settled
-from limbeck.run.model_plan import ModelPlan, model_plan_of, student_plan_of
+from limbeck.run.model_plan import ModelPlan, learner_plan_of, model_plan_of, student_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.run.shared import check_sharing
 from limbeck.run.stage_plan import StagePlan, stage_plan
@@ -292,8 +292,7 @@ def _open_proxy(made: GeneratedSection | None, data: Data) -> Samples | None:
 
 
 def _stage_plan(stage: StageSection, data: Data) -> StagePlan:
-    learner = stage.student
-    return stage_plan(stage, None if learner is None else model_plan_of(learner.model, learner.normalise, data))
+    return stage_plan(stage, None if stage.student is None else learner_plan_of(stage.student, data))
 
 
 def _ensemble_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> EnsemblePlan:
