@@ -106,6 +106,14 @@ def test_samples_that_were_changed_on_disk_are_refused(tmp_path: Path) -> None:
         generated(workshop, teachers)
 
 
+def test_digits_without_data_beat_the_best_noise(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "recipes" / "digits-generated.yaml").read_text()
+    text = text.replace("seeds: 3", "seeds: 1") + "controls: [uniform_noise, matched_noise]\nexport: {onnx: false}\n"
+    report = read_report(run(plan_from_recipe(parse_recipe(text)), out=tmp_path / "run"))
+    assert report["models"]["student"]["metrics"]["accuracy"]["mean"] >= 0.9
+    assert report["verdict"]["outcome"] == "helped" and report["verdict"]["ci95"][0] > 0
+
+
 @pytest.mark.parametrize("preset", ["dafl", "deep_inversion", "cmi", "gan", "noise"])
 def test_every_preset_runs(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "trouble", lambda gauge, classes: None)  # after so few steps
