@@ -65,6 +65,7 @@ def test_a_run_tells_of_generated_samples(tmp_path: Path) -> None:
     assert (told["samples"], told["rounds"], told["preset"]) == (200, 8, "fast_meta")
     assert [gauge["round"] for gauge in told["gauges"]] == list(range(8))
     assert all(0 <= gauge["agreement"] <= 1 and gauge["statistics_gap"] > 0 for gauge in told["gauges"])
+    assert report["cost"]["seconds"]["generating"] == pytest.approx(told["seconds"], abs=0.01)
     assert len(told["pictures"]) == 10 and all(len(one["real"]) == 8 for one in told["pictures"].values())
     assert told["nearest"]["generated"]["least"] > 0 and 0 <= told["nearest"]["nearer_than_1_percent_of_test"] <= 1
     assert (folder / "generated" / "grid.png").read_bytes().startswith(b"\x89PNG")
