@@ -20,6 +20,7 @@ BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source in ("digit
 STARTED = [path for path in RECIPES if (load_recipe(path).student.source or "").startswith("run:")]
 QUICK = ["seeds=1", "student.train.steps=3", "export={onnx: false}", "controls=[]"]
 TINY = ["seeds=1", "teacher.train.steps=5", "export={onnx: false}", "controls=[labels]"]
+LETTERS = ("s4-letters", "s4-orders")
 AFTER = {"s4-new-class": "s4-first-digits"}  # those that go on from the run of another one
 VIRTUAL = ["teacher.train.steps=60", "data.generated.pool=250", "data.generated.rounds=4"]
 GROWN = {"trees-digits": None}  # in one step, so student.train has no steps to shorten
