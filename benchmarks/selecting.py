@@ -100,8 +100,8 @@ def page(found: dict[str, dict[str, list[dict[str, float]]]], data: Data, seeds:
         f"# Which epoch to keep without labels of the target, {date.today().isoformat()}", "",
         "```", "python benchmarks/selecting.py", "```", "",
         f"MNIST to USPS, LeNet-5, {STEPS} steps of 128 at the one-cycle schedule, an epoch every {EPOCH}, seeds 0 to "
-        f"{seeds - 1}. Target accuracy on {len(data.test):,} test digits of USPS, in percent, mean and each seed, of the "
-        f"epoch that each rule keeps; 1,000 training digits of USPS are looked at. *Lowest* and *highest*: of the "
+        f"{seeds - 1}. Target accuracy on {len(data.test):,} test digits of USPS, in percent, mean and each seed, of "
+        f"the epoch that each rule keeps; 1,000 training digits of USPS are looked at. *Lowest* and *highest*: of the "
         f"{STEPS // EPOCH} epochs, what a rule could have kept at worst and at best.", "",
         f"limbeck {limbeck.__version__}, torch {torch.__version__}, {where['processor']}, {os.cpu_count()} cores.", "",
         "| Trained by | lowest | validation | entropy | neighbourhood | weighted | last | highest |",

@@ -47,7 +47,8 @@ def neighbourhood_density(logits: Tensor, temperature: float = 0.05) -> float:
     """Return the soft neighbourhood density of the answers [T, C] (Saito et al. 2021), 0..log(T - 1).
 
     The mean entropy of each row's softmax, at a temperature, over the cosines of its probabilities with those of all
-    other rows. It is high where answers form dense groups, and highest where all are one, which says nothing.
+    other rows. It is the larger the more others each answer is alike with, and largest where all are the same, or where
+    all differ alike, neither of which says anything good.
     """
     probs = torch.softmax(logits.double(), dim=1)
     alike = torch.nn.functional.normalize(probs, dim=1)
