@@ -192,7 +192,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
     labelled = int(known(labels[data.train]).sum())
     views = plan.views
     return {
-        "source": _public(data.source),
+        "source": public_source(data.source),
         "kind": data.kind,
         "shape": list(data.shape),
         "columns": _columns(data.preprocessing),
@@ -344,7 +344,7 @@ def _title(role: str, name: str, key: str) -> str:
     return f"stage {stage}" if role == "stage" else "one of the ensemble" if role == MEMBER else role
 
 
-def _public(source: str) -> str:
+def public_source(source: str) -> str:
     """Return a source without the folders above its last one, which are the user's own business."""
     kind, colon, place = source.partition(":")
     return f"{kind}:{place.rstrip('/').rpartition('/')[2]}" if colon else source
