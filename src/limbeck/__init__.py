@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from limbeck.export.predict import predict
     from limbeck.models.inherit import copy_layers
     from limbeck.objectives import (
+        AdaptiveAdversarialDistillation,
+        AdversarialCrossEntropy,
+        AdversariallyRobustDistillation,
         AttentionTransfer,
         BinaryCrossEntropy,
         BinarySoftLabels,
@@ -45,12 +48,14 @@ if TYPE_CHECKING:
         RelationalDistance,
         RelationalLogits,
         Review,
+        RobustSoftLabels,
         SharedClassifier,
         SimilarityPreserving,
         SoftLabels,
         SoftRegression,
         SquaredError,
         TeacherLabels,
+        Trades,
         Variational,
         WeightPenalty,
     )
@@ -83,6 +88,11 @@ _HOMES = {
     "limbeck.export.predict": ("predict",),
     "limbeck.models.inherit": ("copy_layers",),
     "limbeck.objectives": (
+        "AdaptiveAdversarialDistillation",
+        "AdversarialCrossEntropy",
+        "AdversariallyRobustDistillation",
+        "RobustSoftLabels",
+        "Trades",
         "BinaryCrossEntropy",
         "BinarySoftLabels",
         "BoundedRegression",
@@ -122,6 +132,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdaptiveAdversarialDistillation",
+    "AdversarialCrossEntropy",
+    "AdversariallyRobustDistillation",
     "AttentionTransfer",
     "Batch",
     "BinaryCrossEntropy",
@@ -160,6 +173,7 @@ __all__ = [
     "RelationalLogits",
     "Result",
     "Review",
+    "RobustSoftLabels",
     "Rotate",
     "Scale",
     "Schedule",
@@ -172,6 +186,7 @@ __all__ = [
     "SquaredError",
     "TeacherLabels",
     "Term",
+    "Trades",
     "Transform",
     "UserError",
     "Variational",

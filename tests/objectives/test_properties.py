@@ -19,6 +19,7 @@ import pytest
 import torch
 from tests.objectives import (
     references,
+    test_adversarial_terms,
     test_attention_transfer,
     test_contrastive,
     test_domain_terms,
@@ -67,7 +68,7 @@ from limbeck.types import Batch, Knowledge, Outputs
 
 B, C, D = 12, 5, 7
 DOMAIN = torch.arange(B) % 2  # source and target take turns
-ANSWERS = {"logits", "probs", "labels", "features"}  # what a term may need
+ANSWERS = {"logits", "probs", "labels", "features"}  # what a term may need to be told
 PROBES = 8  # random directions in which a gradient is compared
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -79,14 +80,16 @@ class Example:
 
     zero: whether it is 0, its least value, where the student says what the teacher says; draws: whether it draws random
     numbers for each row and remembers batches, or has a gradient that is not that of its value, so that its own tests
-    compare the gradient; student and teacher: shapes of features by name, without the samples; labels: classes [B],
-    values [B, C], or 0 or 1 [B, C].
+    compare the gradient; asks: whether it asks the student itself about pictures that it makes, from starts that it
+    draws, with a gradient that is that of its value all the same; student and teacher: shapes of features by name,
+    without the samples; labels: classes [B], values [B, C], or 0 or 1 [B, C].
     """
 
     make: Callable[[], Term]
     reference: Callable[[Seen, Term], float]
     zero: bool = True
     draws: bool = False
+    asks: bool = False
     student: Shapes = field(default_factory=dict)
     teacher: Shapes = field(default_factory=dict)
     labels: Literal["classes", "values", "several"] = "classes"
@@ -104,6 +107,10 @@ PER_SAMPLE = [
 ]
 
 EXAMPLES = [
+    *(
+        Example(make, by_hand, zero=False, draws=True, asks=True)
+        for make, by_hand in test_adversarial_terms.TERMS
+    ),
     Example(AttentionTransfer, on_features(test_attention_transfer.by_hand), student=MAPS, teacher=MAPS),
     Example(
         lambda: AttentionTransfer(power=4.0), on_features(test_attention_transfer.by_hand), student=MAPS, teacher=MAPS
@@ -180,6 +187,7 @@ def over(examples: list[Example]) -> pytest.MarkDecorator:
 
 every_term = over(EXAMPLES)
 every_term_that_draws_nothing = over([example for example in EXAMPLES if not example.draws])
+every_term_with_a_plain_gradient = over([example for example in EXAMPLES if example.asks or not example.draws])
 
 
 class Student(nn.Module):
@@ -209,7 +217,8 @@ class Case:
         generator = torch.Generator().manual_seed(3)
         torch.manual_seed(4)  # what a term draws for itself
         self.student = Student(example.student, generator).to(dtype)
-        self.inputs = torch.randn(B, D, generator=generator).to(dtype)
+        inputs = torch.randn(B, D, generator=generator)
+        self.inputs = (inputs.sigmoid() if example.asks else inputs).to(dtype)
         shapes = {"logits": (C,), **example.teacher}
         self.teacher = {
             name: (2 * torch.randn(B, *shape, generator=generator)).to(dtype).requires_grad_(True)
@@ -221,7 +230,8 @@ class Case:
             self.labels = values if example.labels == "values" else (values > 0).float()
         self.labels[1::3] = self.withheld
         self.term = example.make()
-        self.term.prepare(self.outputs(), self.knowledge(), Context(self.student, B))
+        context = Context(self.student, B, teacher=test_adversarial_terms.teacher)
+        self.term.prepare(self.outputs(), self.knowledge(), context)
         self.move_on(generator)
         if dtype == torch.float64:
             self.term.double()
@@ -298,7 +308,7 @@ def test_the_value_is_that_of_the_reference(example: Example) -> None:
     assert Case(example).value().item() == pytest.approx(case.value().item(), rel=1e-4, abs=1e-5)
 
 
-@every_term_that_draws_nothing
+@every_term_with_a_plain_gradient
 def test_the_gradient_is_that_of_the_reference(example: Example) -> None:
     """By central differences of the reference, in random directions through all of the student's parameters."""
     case, generator, step = Case(example, torch.float64), torch.Generator().manual_seed(9), 1e-6
@@ -321,7 +331,7 @@ def _move(parameters: list[nn.Parameter], direction: list[Tensor], step: float) 
         parameter.add_(step * way)
 
 
-@every_term_that_draws_nothing
+@every_term_with_a_plain_gradient
 def test_the_gradient_is_that_of_the_value(example: Example) -> None:
     case = Case(example, torch.float64)
 
@@ -401,6 +411,7 @@ def test_the_same_batch_gives_the_same_bits(example: Example) -> None:
 def test_half_types_give_float32(example: Example, dtype: torch.dtype) -> None:
     case, full = Case(example, dtype), Case(example)
     full.term.load_state_dict(case.term.state_dict())
+    full.inputs = case.inputs.float()
     value = case.value()
     assert value.dtype == torch.float32 and value.shape == () and torch.isfinite(value)
     with torch.no_grad():
@@ -412,7 +423,8 @@ def test_half_types_give_float32(example: Example, dtype: torch.dtype) -> None:
     logits = case.teacher["logits"]
     knowledge = Knowledge(logits.float(), labels=logits.argmax(1), features=features)
     torch.manual_seed(references.SEED)
-    torch.testing.assert_close(value, full.term(outputs, knowledge, full.batch()), rtol=1e-3, atol=1e-3)
+    close = 0.1 if example.asks else 1e-3  # who asks the student gets answers in half a type
+    torch.testing.assert_close(value, full.term(outputs, knowledge, full.batch()), rtol=close, atol=close)
     assert (
         case.term(case.outputs(), case.knowledge(), Batch(case.inputs, index=torch.arange(B), domain=DOMAIN)).dtype
         == torch.float32
@@ -487,9 +499,9 @@ def test_what_is_given_is_left_alone(example: Example) -> None:
 @every_term
 def test_the_value_needs_no_more_than_what_is_asked_for(example: Example) -> None:
     case = Case(example)
-    assert case.term.needs <= ANSWERS
+    assert case.term.needs <= ANSWERS | {"gradients"}
     full = case.knowledge()
-    given = {name: getattr(full, name) for name in case.term.needs}
+    given = {name: getattr(full, name) for name in case.term.needs & ANSWERS}
     torch.manual_seed(references.SEED)
     torch.testing.assert_close(case.term(case.outputs(), Knowledge(**given), case.batch()), case.value())
 

@@ -8,8 +8,8 @@ from tests.robustness.conftest import Victim
 from torch import Tensor, nn
 
 from limbeck.errors import UserError
+from limbeck.models.modes import evaluating
 from limbeck.robustness.accuracy import Attacked, attack_accuracy
-from limbeck.robustness.attack import evaluating
 from limbeck.robustness.masking import masking_warnings
 from limbeck.robustness.named import Attack, named_attacks
 

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from limbeck.errors import ModelError, UserError
 from limbeck.models.adapt import Adapted
+from limbeck.models.modes import evaluating
 from limbeck.objectives.ball import Norm, ball_around
-from limbeck.robustness.attack import Logits, evaluating
+from limbeck.robustness.attack import Logits
 from limbeck.robustness.fgsm import fgsm
 from limbeck.robustness.margin_pgd import margin_pgd, margin_ratio, stretches
 from limbeck.robustness.pgd import pgd

@@ -97,7 +97,7 @@ def test_kept_answers_hold_no_features(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"knowledge.mode {mode} keeps logits alone, but hint compares"):
             check_wishes(plan(f"knowledge.mode={mode}"))
     check_wishes(plan("knowledge.mode=live"))
-    with pytest.raises(UserError, match="hint compares the teacher's features, which are heard live"):
+    with pytest.raises(UserError, match="hint compares features, for which the teacher is heard live"):
         label(plan(f"knowledge.path={tmp_path}"), __import__("torch").device("cpu"), Silent())
 
 

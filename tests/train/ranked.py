@@ -21,7 +21,7 @@ import limbeck.train.loop as loop  # noqa: E402
 from limbeck.data.samples import Samples  # noqa: E402
 from limbeck.models.adapt import Adapted  # noqa: E402
 from limbeck.models.weights import checksum  # noqa: E402
-from limbeck.objectives import CrossEntropy, SoftLabels, TeacherLabels, WeightPenalty  # noqa: E402
+from limbeck.objectives import AdversarialCrossEntropy, CrossEntropy, SoftLabels, TeacherLabels, WeightPenalty  # noqa: E402
 from limbeck.objectives.base import Context, Term  # noqa: E402
 from limbeck.objectives.objective import Objective  # noqa: E402
 from limbeck.teachers.module import ModuleTeacher  # noqa: E402
@@ -63,7 +63,8 @@ def net(*inner: nn.Module) -> Adapted:
 
 def objective() -> Objective:
     terms = [(0.7, SoftLabels(2.0)), (0.5, CrossEntropy(0.1)), (0.2, TeacherLabels()), (1e-3, WeightPenalty())]
-    return Objective([*terms, (0.3, Projected())])
+    asking = AdversarialCrossEntropy(epsilon=0.0, step_size=0.0, steps=2)  # which asks the student beside its wrapper
+    return Objective([*terms, (0.3, Projected()), (0.4, asking)])
 
 
 def additive(parts: int = 1) -> dict[str, Any]:

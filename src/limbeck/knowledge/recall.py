@@ -51,7 +51,7 @@ class Recalled(Teacher):
         self.labeller, self.store, self.ledger, self.resident = labeller, store, ledger or Ledger(), resident
         self.teacher, self.form = labeller.teacher, labeller.form
         self.provides, self.classes, self.precision = (
-            self.teacher.provides - {"features"},  # only answers are kept
+            self.teacher.provides - {"features", "gradients"},  # only answers are kept
             self.teacher.classes,
             self.teacher.precision,
         )

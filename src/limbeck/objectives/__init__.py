@@ -3,6 +3,9 @@
 The names in `__all__` are the terms that a recipe may name, in snake case.
 """
 
+from limbeck.objectives.adaptive_adversarial_distillation import AdaptiveAdversarialDistillation
+from limbeck.objectives.adversarial_cross_entropy import AdversarialCrossEntropy
+from limbeck.objectives.adversarially_robust_distillation import AdversariallyRobustDistillation
 from limbeck.objectives.attention_transfer import AttentionTransfer
 from limbeck.objectives.binary_cross_entropy import BinaryCrossEntropy
 from limbeck.objectives.binary_soft_labels import BinarySoftLabels
@@ -27,16 +30,21 @@ from limbeck.objectives.relational_angle import RelationalAngle
 from limbeck.objectives.relational_distance import RelationalDistance
 from limbeck.objectives.relational_logits import RelationalLogits
 from limbeck.objectives.review import Review
+from limbeck.objectives.robust_soft_labels import RobustSoftLabels
 from limbeck.objectives.shared_classifier import SharedClassifier
 from limbeck.objectives.similarity_preserving import SimilarityPreserving
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.soft_regression import SoftRegression
 from limbeck.objectives.squared_error import SquaredError
 from limbeck.objectives.teacher_labels import TeacherLabels
+from limbeck.objectives.trades import Trades
 from limbeck.objectives.variational import Variational
 from limbeck.objectives.weight_penalty import WeightPenalty
 
 __all__ = [
+    "AdaptiveAdversarialDistillation",
+    "AdversarialCrossEntropy",
+    "AdversariallyRobustDistillation",
     "AttentionTransfer",
     "BinaryCrossEntropy",
     "BinarySoftLabels",
@@ -61,12 +69,14 @@ __all__ = [
     "RelationalDistance",
     "RelationalLogits",
     "Review",
+    "RobustSoftLabels",
     "SharedClassifier",
     "SimilarityPreserving",
     "SoftLabels",
     "SoftRegression",
     "SquaredError",
     "TeacherLabels",
+    "Trades",
     "Variational",
     "WeightPenalty",
 ]

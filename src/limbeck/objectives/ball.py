@@ -40,12 +40,14 @@ class Ball:
 
     def anywhere(self, generator: torch.Generator | None = None) -> Tensor:
         """Return a point of the ball for each sample [B, ...], drawn evenly; without a generator by torch's own."""
-        drawn = torch.empty_like(self.centre)
+        drawn = torch.empty_like(self.centre, dtype=torch.float32)  # so that the draws are the same for every type
         if self.norm == "linf":
-            return self.project(self.centre + drawn.uniform_(-self.epsilon, self.epsilon, generator=generator))
+            drawn.uniform_(-self.epsilon, self.epsilon, generator=generator)
+            return self.project(self.centre + drawn.to(self.centre))
         drawn.normal_(generator=generator)
         shares = torch.empty_like(lengths(drawn)).uniform_(generator=generator) ** (1 / max(drawn[0].numel(), 1))
-        return self.project(self.centre + drawn / lengths(drawn).clamp_min(TINY) * shares * self.epsilon)
+        drawn = drawn / lengths(drawn).clamp_min(TINY) * shares * self.epsilon
+        return self.project(self.centre + drawn.to(self.centre))
 
     def step(self, points: Tensor, gradient: Tensor, size: float | Tensor) -> Tensor:
         """Return the points after the steepest step of a size, a number or one for each sample [B, 1, ...]."""

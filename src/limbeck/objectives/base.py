@@ -9,12 +9,14 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.models.arithmetic import PLAIN, Arithmetic
 from limbeck.types import Batch, Knowledge, Outputs, TaskName
 
 CLASSIFICATION: frozenset[TaskName] = frozenset({"classification"})
@@ -29,24 +31,27 @@ class Context:
 
     student: the module that is trained; samples: the number of training samples; student_layers, teacher_layers: paths
     of the layers that may be compared where nobody names some, in the order of a forward pass: all features that are
-    given unless said.
+    given unless said. arithmetic: how the student computes where a term asks it itself; teacher: from inputs [B, ...]
+    to the teacher's logits [B, C], with gradients at the inputs, None where it gives none.
     """
 
     student: nn.Module
     samples: int
     student_layers: tuple[str, ...] = ()
     teacher_layers: tuple[str, ...] = ()
+    arithmetic: Arithmetic = PLAIN
+    teacher: Callable[[Tensor], Tensor] | None = None
 
 
 class Term(nn.Module, ABC):
     """One summand of the training loss.
 
-    needs: what it asks of the teacher, a subset of {"logits", "probs", "labels", "features"}; empty for a term that
-    does without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch may be
-    taken in parts, each counting by the rows that the loss is a mean over; not where samples are related to each other.
-    topk: whether it works with `Knowledge.topk` in place of all logits. tasks: those whose labels and answers it is
-    made for. aims: whether it draws the student's distribution to one that it can name, by `aim`, which is all that a
-    tree can learn from.
+    needs: what it asks of the teacher, a subset of {"logits", "probs", "labels", "features", "gradients"}; empty for a
+    term that does without one. unlabelled: whether samples without a label teach it anything. additive: whether a batch
+    may be taken in parts, each counting by the rows that the loss is a mean over; not where samples are related to each
+    other. topk: whether it works with `Knowledge.topk` in place of all logits. tasks: those whose labels and answers it
+    is made for. aims: whether it draws the student's distribution to one that it can name, by `aim`, which is all that
+    a tree can learn from.
     """
 
     needs: frozenset[str] = frozenset()

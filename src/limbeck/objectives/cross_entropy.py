@@ -42,6 +42,14 @@ def mixed_cross_entropy(
     return total / both.sum().clamp_min(1)
 
 
+def labelled(batch: Batch) -> Tensor:
+    """Return which rows have a label, bool [B]; where they are mixed, on both sides."""
+    if batch.labels is None:
+        return torch.zeros(len(batch.inputs), dtype=torch.bool, device=batch.inputs.device)
+    known = batch.labels >= 0
+    return known if batch.partner_labels is None else known & (batch.partner_labels >= 0)
+
+
 class CrossEntropy(Term):
     """Cross-entropy of the student's logits with the true labels, mixed where inputs are (mixup).
 
@@ -58,10 +66,7 @@ class CrossEntropy(Term):
 
     def counted(self, teacher: Knowledge, batch: Batch) -> int | Tensor:
         """Return how many rows have a label; where they are mixed, on both sides."""
-        if batch.labels is None:
-            return 0
-        known = batch.labels >= 0
-        return (known if batch.partner_labels is None else known & (batch.partner_labels >= 0)).sum()
+        return labelled(batch).sum()
 
     def aim(self, teacher: Knowledge, batch: Batch, classes: int) -> tuple[Tensor, Tensor]:
         """Return the labels as distributions, smoothed and mixed as the loss has them; a row without one counts 0."""

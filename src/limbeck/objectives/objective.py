@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 import limbeck.objectives
 from limbeck.errors import ObjectiveError
+from limbeck.objectives.adversarial_cross_entropy import AdversarialCrossEntropy
+from limbeck.objectives.adversarial_term import AdversarialTerm
 from limbeck.objectives.balance import Balance
 from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
@@ -23,6 +25,7 @@ from limbeck.objectives.schedule import Schedule, Weight, peak, told, weight_at
 from limbeck.objectives.shared_classifier import SharedClassifier
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
+from limbeck.objectives.trades import Trades
 from limbeck.types import Batch, Knowledge, Outputs, TaskName
 
 ALIGNING = (DomainTerm, MinimumClassConfusion)  # what brings two domains together
@@ -86,6 +89,16 @@ class Objective(nn.Module):
     def aligns(self) -> bool:
         """Whether a term brings two domains together."""
         return any(isinstance(term, ALIGNING) for term in self.terms)
+
+    @property
+    def adversarial(self) -> list[str]:
+        """The names of the terms that ask the student itself, about inputs that are made to fool it."""
+        return [name for name, term in zip(self.names, self.terms, strict=True) if isinstance(term, AdversarialTerm)]
+
+    @property
+    def follows_gradients(self) -> list[str]:
+        """The names of the terms that need a teacher through which gradients go."""
+        return [name for number, name in enumerate(self.names) if "gradients" in self._term(number).needs]
 
     @property
     def shared_classifier(self) -> SharedClassifier | None:
@@ -224,7 +237,8 @@ class Objective(nn.Module):
         cross-entropy, 0 keeps what the objective says; teacher_labels: put the teacher's hard labels at weight 1 in the
         place of what else the teacher says, and cross-entropy beside them in the objective's own proportion, at most 1
         and none where the objective has none; without: kinds of terms that are left out. Terms that bring domains
-        together are teacher-free too; where no term asks a teacher they are what is judged, so the control lacks them.
+        together, or make inputs that fool the student, are teacher-free too; where no term asks a teacher they are what
+        is judged, so the control lacks them.
         A teacher-free term keeps its schedule; cross-entropy has none, so that the control is never short of labels.
         Weights that are shares of the gradient are so in a control of several terms too.
         """
@@ -235,13 +249,26 @@ class Objective(nn.Module):
         kept: list[tuple[Weight, Term]] = [(share, first)] if share > 0 else []
         for number, weight in enumerate(self.weights):
             term = self._term(number)
-            judged = not self.needs and isinstance(term, ALIGNING)
+            judged = not self.needs and isinstance(term, (*ALIGNING, AdversarialTerm))
             if term.needs or judged or isinstance(term, (label, *without)):
                 continue
             kept.append((weight, copy.deepcopy(term)))
         if teacher_labels:
             kept.append((1.0, TeacherLabels()))
         return Objective(kept, balance="gradients" if self.balance is not None and len(kept) > 1 else "none")
+
+    def adversarial_control(self, kind: type[AdversarialCrossEntropy | Trades]) -> Objective:
+        """Return the objective of a control whose labels are taught by adversarial training or TRADES.
+
+        It has the budget of the first term that makes inputs; without such a term it is the control on labels.
+        """
+        base = self.control(without=(AdversarialTerm,))
+        budgets = [term for term in self.terms if isinstance(term, AdversarialTerm)]
+        if not budgets:
+            return base
+        term = kind(epsilon=budgets[0].epsilon, step_size=budgets[0].step_size, steps=budgets[0].steps)
+        others = [(weight, base._term(number)) for number, weight in enumerate(base.weights)][1:]
+        return Objective([(1.0, term), *others], balance="none" if base.balance is None else "gradients")
 
     def at_peak(self) -> Objective:
         """Return the same terms unbalanced, every schedule at the end that is farther from 0, to try them out."""

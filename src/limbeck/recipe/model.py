@@ -27,8 +27,8 @@ CONTROLS = CONTROLS_OF["classification"]
 KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
 ControlName = Literal[
-    "labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch",
-    "gaussian_noise", "uniform_noise", "matched_noise", "proxy",
+    "labels", "smoothing", "teacher_labels", "self_training", "source_only", "adversarial", "trades",
+    "scratch", "gaussian_noise", "uniform_noise", "matched_noise", "proxy",
 ]  # fmt: skip
 TEACHER = "teacher"  # as a student's source
 

@@ -9,7 +9,17 @@ from limbeck.types import TaskName
 STAND_INS = ("gaussian_noise", "uniform_noise", "matched_noise", "proxy")
 """Controls of a student that learns from generated samples: the same teacher answers for samples of another kind."""
 CONTROLS_OF: Mapping[TaskName, tuple[str, ...]] = {
-    "classification": ("labels", "smoothing", "teacher_labels", "self_training", "source_only", "scratch", *STAND_INS),
+    "classification": (
+        "labels",
+        "smoothing",
+        "teacher_labels",
+        "self_training",
+        "source_only",
+        "adversarial",
+        "trades",
+        "scratch",
+        *STAND_INS,
+    ),
     "regression": ("labels", "scratch"),
     "multi_label": ("labels", "scratch"),
 }

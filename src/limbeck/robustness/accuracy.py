@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import UserError
-from limbeck.robustness.attack import Model, ask, check_request, evaluating
+from limbeck.models.modes import evaluating
+from limbeck.robustness.attack import Model, ask, check_request
 from limbeck.robustness.named import Attack
 
 BATCH = 256

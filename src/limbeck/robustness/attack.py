@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -32,20 +31,6 @@ class Logits(nn.Module):
         """Return the logits [B, C] for inputs [B, ...]."""
         logits: Tensor = self.model(inputs).logits
         return logits
-
-
-@contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """Keep a module in evaluation mode, and put every part of it back after; a plain function is as it is."""
-    parts = list(model.modules()) if isinstance(model, nn.Module) else []
-    before = [part.training for part in parts]
-    for part in parts:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, training in zip(parts, before, strict=True):
-            part.training = training
 
 
 def check_request(inputs: Tensor, labels: Tensor, epsilon: float, step_size: float = 0.0, steps: int = 1) -> None:

@@ -9,8 +9,9 @@ from functools import partial
 
 from torch import Tensor
 
+from limbeck.models.modes import evaluating
 from limbeck.objectives.ball import Norm, ball_around
-from limbeck.robustness.attack import Model, ascent, check_request, evaluating, surprise
+from limbeck.robustness.attack import Model, ascent, check_request, surprise
 
 
 def fgsm(model: Model, inputs: Tensor, labels: Tensor, *, epsilon: float, norm: Norm = "linf") -> Tensor:

@@ -11,8 +11,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from limbeck.models.modes import evaluating
 from limbeck.objectives.ball import Ball, Norm, ball_around, each
-from limbeck.robustness.attack import Model, Worst, ascent, check_request, evaluating, margins
+from limbeck.robustness.attack import Model, Worst, ascent, check_request, margins
 
 MOMENTUM = 0.25  # share of the last movement in the next
 RISING = 0.75  # share of the steps since the last look that should have gone up

@@ -10,8 +10,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from limbeck.models.modes import evaluating
 from limbeck.objectives.ball import Norm, ball_around
-from limbeck.robustness.attack import Model, Worst, ascent, ask, check_request, evaluating, surprise
+from limbeck.robustness.attack import Model, Worst, ascent, ask, check_request, surprise
 
 
 def pgd(

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import UserError
+from limbeck.models.modes import evaluating
 from limbeck.objectives.ball import Ball, ball_around
-from limbeck.robustness.attack import Model, Worst, ask, check_request, evaluating
+from limbeck.robustness.attack import Model, Worst, ask, check_request
 
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
 

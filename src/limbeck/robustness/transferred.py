@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from limbeck.models.modes import evaluating
 from limbeck.objectives.ball import Norm
-from limbeck.robustness.attack import Model, Worst, ask, check_request, evaluating
+from limbeck.robustness.attack import Model, Worst, ask, check_request
 from limbeck.robustness.pgd import pgd
 
 

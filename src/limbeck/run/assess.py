@@ -43,6 +43,8 @@ TITLES = {
     "smoothing": "labels, smoothed by 0.1",
     "teacher_labels": "the teacher's hard labels",
     "self_training": "its own pseudo-labels",
+    "adversarial": "labels, on inputs that fool it",
+    "trades": "labels, and the same answer for inputs that fool it (TRADES)",
     "scratch": "labels only, from new weights",
     "source_only": "the source's labels, domains left apart",
     "gaussian_noise": "the teacher's answers on Gaussian noise",

@@ -38,6 +38,7 @@ def resolve_controls(
     possible += ["teacher_labels"] if taught else []
     possible += ["self_training"] if unlabelled else []
     possible += ["source_only"] if taught and any(stage.objective.aligns for stage in stages) else []
+    possible += ["adversarial", "trades"] if any(stage.objective.adversarial for stage in stages) else []
     possible += ["scratch"] if transfers else []
     if made is not None:
         possible = [name for name in possible if name == "teacher_labels" or (made.real != "none" and name in LABELLED)]
@@ -56,6 +57,8 @@ def resolve_controls(
         raise UserError(f"{error}.") from None
     reasons = {
         "self_training": "there is no sample without a label",
+        "adversarial": "no term makes inputs that fool the student",
+        "trades": "no term makes inputs that fool the student",
         "source_only": "labels leaves the domains apart already, or no term brings them together",
         "scratch": "the student starts from new weights in any case",
         "teacher_labels": "no term asks a finished model" if within else "no term asks a teacher",

@@ -25,11 +25,13 @@ from limbeck.knowledge.ledger import Ledger, open_ledger
 from limbeck.knowledge.recall import Recalled, can_remember
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import save_weights
+from limbeck.objectives.adversarial_cross_entropy import AdversarialCrossEntropy
 from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.l2_sp import L2Sp
 from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.objective import ALIGNING, Objective
+from limbeck.objectives.trades import Trades
 from limbeck.recipe.tasks import STAND_INS
 from limbeck.run.board import BOARD, boards
 from limbeck.run.choosing import choice_of
@@ -54,6 +56,10 @@ from limbeck.types import Record, known
 
 METRICS = "metrics.jsonl"
 SMOOTHING = 0.1
+ADVERSARIAL: Mapping[str, type[AdversarialCrossEntropy | Trades]] = {
+    "adversarial": AdversarialCrossEntropy,
+    "trades": Trades,
+}
 SAMPLE = 8  # inputs that a teacher is made ready with
 STUDENT, SCRATCH = "student", "scratch"
 MEMBERS = "members"
@@ -201,7 +207,7 @@ class Workshop:
     def remembers(self, stage: StagePlan) -> bool:
         """Whether the student that teaches a stage is asked once for each sample and view, not at every step."""
         plan, form = self.plan, Dense(len(self.plan.data.classes))
-        if plan.wishes.mode == "live" or stage.objective.compares_features:
+        if plan.wishes.mode == "live" or stage.objective.compares_features or stage.objective.follows_gradients:
             return False
         return can_remember(plan.views, len(self.pool), form, count_of_teaching(plan.stages) * len(plan.seeds))
 
@@ -280,6 +286,8 @@ def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) 
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING)
+    if role in ADVERSARIAL:
+        return stage.objective.adversarial_control(ADVERSARIAL[role])
     if role == "source_only":
         return stage.objective.control(without=ALIGNING)
     if role == SCRATCH:

@@ -78,8 +78,8 @@ def hear(
         ask_ahead(plan, plan.black_box.metered, demand, pool, ledger, watcher)
     if teacher.recalls or not teacher.provides & {"logits", "probs"} or not demand.live:
         return teacher
-    if asking := compares_features(plan):
-        ledger.mode, ledger.sentence = "live", f"The teacher's answers: live, since {asking} compares features as well."
+    if asking := asks_live(plan):
+        ledger.mode, ledger.sentence = "live", f"The teacher's answers: live, since {asking} as well."
         watcher.say(ledger.sentence.removesuffix("."))
         ledger.save()
         return teacher
@@ -144,10 +144,10 @@ def check_wishes(plan: Plan) -> None:
             f"knowledge.mode {wishes.mode} keeps answers, but data.views: fresh never shows a view twice; give "
             f"data.views a number."
         )
-    if wishes.mode in ("memory", "stored") and (asking := compares_features(plan)):
+    if wishes.mode in ("memory", "stored") and (asking := asks_live(plan)):
         raise UserError(
-            f"knowledge.mode {wishes.mode} keeps logits alone, but {asking} compares the teacher's features, which are "
-            f"heard live; leave the mode out."
+            f"knowledge.mode {wishes.mode} keeps logits alone, but {asking}, for which the teacher is heard live; "
+            f"leave the mode out."
         )
     if plan.black_box is not None and plan.black_box.metered is not None:
         if wishes.mode in ("live", "memory"):
@@ -171,9 +171,12 @@ def check_wishes(plan: Plan) -> None:
         )
 
 
-def compares_features(plan: Plan) -> str:
-    """Return the terms of a plan that look at the teacher's layers, in words; none is ''."""
-    return " and ".join(dict.fromkeys(name for one in _objectives(plan) for name in one.compares_features))
+def asks_live(plan: Plan) -> str:
+    """Return which terms of a plan ask the teacher for more than answers, and for what, in words; none is ''."""
+    looking = dict.fromkeys(name for one in _objectives(plan) for name in one.compares_features)
+    following = dict.fromkeys(name for one in _objectives(plan) for name in one.follows_gradients)
+    found = [(looking, "compares features"), (following, "follows its gradients")]
+    return " and ".join(f"{' and '.join(names)} {what}" for names, what in found if names)
 
 
 def form_of_answers(plan: Plan) -> Form:

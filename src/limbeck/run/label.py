@@ -21,7 +21,7 @@ from limbeck.knowledge.store import STORES, Store, open_store
 from limbeck.knowledge.verify import Verified, verify_against
 from limbeck.run.box import Metered
 from limbeck.run.fits import open_workshop
-from limbeck.run.knowledge import check_wishes, compares_features, manifest_of, place_of
+from limbeck.run.knowledge import asks_live, check_wishes, manifest_of, place_of
 from limbeck.run.plan import Plan
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.speakers import assembled
@@ -112,8 +112,8 @@ def _opened(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[tupl
     plan = divide(plan)
     rehearse(plan)
     check_wishes(plan)
-    if asking := compares_features(plan):
-        raise UserError(f"{asking} compares the teacher's features, which are heard live: nothing is kept for it.")
+    if asking := asks_live(plan):
+        raise UserError(f"{asking}, for which the teacher is heard live: nothing is kept for it.")
     for teacher in _teachers(plan, device, watcher):
         if teacher.recalls or not teacher.provides & {"logits", "probs"}:
             raise UserError(

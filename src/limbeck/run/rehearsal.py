@@ -23,7 +23,7 @@ from limbeck.teachers.base import Teacher
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train import ranks
 from limbeck.train.hearing import leave, listen
-from limbeck.train.step import check_balance
+from limbeck.train.step import check_compiling
 from limbeck.types import Batch, Knowledge, Outputs, known
 
 Answer = TypeVar("Answer")
@@ -55,9 +55,19 @@ def rehearse(plan: Plan) -> list[str]:
         if (own := untrained(plan, stage)) is not None:
             speaker, said = own, _reporting("teacher", batch.inputs, partial(own, batch))
         stage.objective.check(frozenset() if speaker is None else speaker.provides)
-        check_balance(stage.objective, stage.settings.compile)
+        check_compiling(stage.objective, stage.settings.compile)
+        _check_pictures(plan, stage)
         pairs |= dict.fromkeys(_take_a_step(plan, stage, batch, speaker, said))
     return list(pairs)
+
+
+def _check_pictures(plan: Plan, stage: StagePlan) -> None:
+    """Refuse terms that change pixels where there are none."""
+    if stage.objective.adversarial and len(plan.data.shape) != 3:
+        raise ObjectiveError(
+            f"{stage.objective.adversarial[0]} changes each pixel of pictures in 0..1 by epsilon at most, but the data "
+            f"has samples of shape {list(plan.data.shape)}; leave it out."
+        )
 
 
 def _teacher(plan: Plan) -> Teacher | None:

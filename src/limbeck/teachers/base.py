@@ -15,13 +15,13 @@ from limbeck.types import Batch, Knowledge, Outputs
 class Teacher(ABC):
     """Answers for a batch, always in evaluation mode and without gradients.
 
-    provides: what it can give, drawn from {"logits", "probs", "labels", "features"}; classes: C; fingerprint: changes
-    when its answers would; asked: how many samples it was asked about so far; recalls: whether it answers from memory,
-    at no cost; precision: of its arithmetic. A teacher that gives "probs" but no "logits" answers with log
-    probabilities in `Knowledge.logits`: their softmax is the distribution, tails and all, but terms that need logits
-    are refused. One that provides "features" gives them by the paths of its layers, to who listens to these. moving:
-    weights that change within the fit, which a checkpoint then holds as well, and the optimizer those of them that want
-    a gradient; None for all teachers but the student itself and its peer.
+    provides: what it can give, drawn from {"logits", "probs", "labels", "features", "gradients"}; classes: C;
+    fingerprint: changes when its answers would; asked: how many samples it was asked about so far; recalls: whether it
+    answers from memory, at no cost; precision: of its arithmetic. A teacher that gives "probs" but no "logits" answers
+    with log probabilities in `Knowledge.logits`: their softmax is the distribution, tails and all, but terms that need
+    logits are refused. One that provides "features" gives them by the paths of its layers, to who listens to these.
+    moving: weights that change within the fit, which a checkpoint then holds as well, and the optimizer those of them
+    that want a gradient; None for all teachers but the student itself and its peer.
     """
 
     provides: frozenset[str]
@@ -39,6 +39,10 @@ class Teacher(ABC):
     @abstractmethod
     def __call__(self, batch: Batch) -> Knowledge:
         """Return what the teacher says about the batch."""
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Return logits [B, C] whose gradients reach the inputs [B, ...]; only where it provides "gradients"."""
+        raise ObjectiveError("This teacher is known by its answers alone, so no gradient goes through it.")
 
     def follow(self, student: Adapted, step: int) -> None:  # noqa: B027 (most teachers stay as they are)
         """Hear that the student has taken a step, numbered from 0."""

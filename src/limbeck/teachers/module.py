@@ -31,7 +31,7 @@ class ModuleTeacher(Teacher):
     into it, the model itself answers for as long.
     """
 
-    provides = frozenset({"logits", "probs", "labels", "features"})
+    provides = frozenset({"logits", "probs", "labels", "features", "gradients"})
 
     def __init__(self, model: Adapted, sample: Tensor | None = None, precision: Wish = "auto") -> None:
         self.model = model.eval().requires_grad_(False)
@@ -63,6 +63,12 @@ class ModuleTeacher(Teacher):
             logits=torch.cat([part.logits for part in parts]),
             features={name: torch.cat([part.features[name] for part in parts]) for name in parts[0].features},
         )
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Return the logits [B, C] of the model for inputs [B, ...], with gradients at these."""
+        self._answering.eval()
+        self.asked += len(inputs)
+        return self.arithmetic.forward(self._answering, inputs).logits
 
     def layers(self, inputs: Tensor) -> tuple[str, ...]:
         """Return the ends of the model's stages, see `limbeck.models.stages`."""

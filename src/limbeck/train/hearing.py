@@ -23,14 +23,15 @@ def listen(model: Adapted, objective: Objective, teacher: Teacher | None, batch:
     model.answer_as_source(objective.remembers_source)
     both = teacher if objective.compares_features else None
     aligned = objective.aligned_layers
+    through = teacher.answer if teacher is not None and "gradients" in teacher.provides else None
     if both is None and aligned is None:
-        return Context(student=model, samples=samples)
+        return Context(student=model, samples=samples, teacher=through)
     named, their_named = objective.named_layers
     mine, theirs = stages_of(model, batch.inputs), () if both is None else both.layers(batch.inputs)
     model.listen_to((*mine, *named, *(aligned or ())))
     if both is not None:
         both.listen_to((*theirs, *their_named), batch.inputs)
-    return Context(student=model, samples=samples, student_layers=mine, teacher_layers=theirs)
+    return Context(model, samples, student_layers=mine, teacher_layers=theirs, teacher=through)
 
 
 def narrow(model: Adapted, objective: Objective, teacher: Teacher | None, batch: Batch) -> None:

@@ -38,7 +38,7 @@ from limbeck.train.phases import UNMEASURED, Phases
 from limbeck.train.prefetch import ahead
 from limbeck.train.score import Score
 from limbeck.train.settings import Settings, build_optimizer, learning_rate
-from limbeck.train.step import Step, check_accumulation, check_balance
+from limbeck.train.step import Step, can_compile, check_accumulation, check_compiling
 from limbeck.train.threads import SMALL_STEP, fitting_threads
 from limbeck.types import Batch, Knowledge, Record
 
@@ -141,7 +141,7 @@ def fit(
     torch.manual_seed(seed)
     prepared = _prepared(model, objective, lesson, teacher, settings, accelerator.device)
     with prepared as (usual, work), fitting_threads(work, accelerator.device), usual.laid_out(model.net):
-        compiles = objective.balance is None and wants_compiling(
+        compiles = can_compile(objective) and wants_compiling(
             settings.compile, model, accelerator.device, work, budget.steps
         )
         order, best, progress = _order(lesson, seed), {}, Progress(precision=usual.precision, compiled=compiles)
@@ -281,13 +281,15 @@ def _prepared(
     Yields how the model computes, and the multiply-adds of a step's forward pass; a live teacher counts as very many.
     While it lasts, model and teacher give the features that the terms compare.
     """
-    check_balance(objective, settings.compile)
+    check_compiling(objective, settings.compile)
     keep_freed_memory()
     model.to(device).eval()
     rows = lesson.rows[:2].to(lesson.samples.device)
     batch = lesson.samples.batch(rows, labels=lesson.labels)
+    work = multiply_adds(model, batch.inputs) * settings.batch_size
+    arithmetic = choose(settings.precision, model, batch.inputs, work)
     try:
-        context = listen(model, objective, teacher, batch, len(lesson.samples))
+        context = replace(listen(model, objective, teacher, batch, len(lesson.samples)), arithmetic=arithmetic)
         with torch.no_grad():
             outputs = model(batch.inputs)
             knowledge = teacher(batch) if teacher is not None else Knowledge()
@@ -295,8 +297,6 @@ def _prepared(
             objective.prepare(outputs, knowledge, context)
         objective.to(device)
         narrow(model, objective, teacher, batch)
-        work = multiply_adds(model, batch.inputs) * settings.batch_size
-        arithmetic = choose(settings.precision, model, batch.inputs, work)
         yield arithmetic, work if teacher is None or teacher.recalls else max(work, SMALL_STEP)
     finally:
         leave(model, objective, teacher, batch)

@@ -86,11 +86,21 @@ def check_accumulation(model: nn.Module, objective: Objective, parts: int) -> No
         )
 
 
-def check_balance(objective: Objective, wish: str) -> None:
-    """Raise ObjectiveError where gradients cannot be measured: in several processes, or of compiled steps.
+def can_compile(objective: Objective) -> bool:
+    """Whether steps may be compiled: not where one goes backward several times, or mostly asks the module itself."""
+    return objective.balance is None and not objective.adversarial
+
+
+def check_compiling(objective: Objective, wish: str) -> None:
+    """Raise ObjectiveError where compiled steps are wished for that cannot be, or gradients cannot be measured.
 
     wish: what the recipe says of compiling.
     """
+    if wish == "always" and objective.adversarial:
+        raise ObjectiveError(
+            f"train.compile is always, but {objective.adversarial[0]} asks the student itself many times in a step, "
+            f"which is not compiled; leave one of them out."
+        )
     if objective.balance is None:
         return
     if ranks.world() > 1:
