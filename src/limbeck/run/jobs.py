@@ -114,7 +114,7 @@ class Job:
             [_code(), torch.__version__, version("scikit-learn"), device.type, torch.get_num_threads()],
             [has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
-            checksum_of(self.model.left or {}),
+            [checksum_of(self.model.left or {}), self.model.carried, self.model.new_rows],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze, self._may_probe],
             [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],
