@@ -7,17 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """One run. recipe: its name; key: its folder; settings: as for --set, with {runs} for the folder of runs."""
+    """One run. recipe: its name; key: its folder; settings: as for --set, with {runs} for the folder of runs; after: a
+    recipe whose run it goes on from.
+    """
 
     recipe: str
     key: str
     title: str = "as it ships"
     settings: tuple[str, ...] = ()
+    after: str | None = None
 
 
 DEMO, SOFT, S1 = "demo", "digits-soft-knowledge", "s1-mnist-source-to-target"
 S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
 BEST, ZERO = "mnist-mlp-best", "s4-zero-shot"
+FIRST, NEW = "s4-first-digits", "s4-new-class"
+SPOKEN = "objective=[soft_labels: {{temperature: 2, weight: 0.5}}, cross_entropy: {{weight: 0.5}}]"
+HELD = "objective=[learning_without_forgetting, cross_entropy]"
 UNSEEN = ("data.unlabelled_classes=[]", "data.unseen_classes=[3, 7]", f"teacher.source=run:{{runs}}/{ZERO}")
 S2_ALONE = (f"teacher.source=run:{{runs}}/{S2}", "controls=[]")
 S3_ALONE = (f"teacher.source=run:{{runs}}/{S3}", "controls=[]")
@@ -52,6 +58,12 @@ CASES = (
     Case(BEST, BEST),
     Case(ZERO, ZERO),
     Case(ZERO, "s4-zero-shot-unseen", "3 and 7 not even shown", UNSEEN),
+    Case(NEW, NEW, after=FIRST),
+    Case(NEW, "s4-new-class-all-answers", "the teacher heard about 8 and 9 too", (SPOKEN, "controls=[labels]")),
+    Case(
+        NEW, "s4-new-class-held", "no teacher, learning_without_forgetting",
+        ("teacher=null", HELD, "controls=[labels]"),
+    ),
     Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001", *S3_ALONE)),
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from limbeck.evaluate.intervals import two_way
 from limbeck.report import class_groups, measures, numbers
+from limbeck.report.tables import Table
 
 Report = Mapping[str, Any]
 SHOWN = ("accuracy", "nll", "ece")
@@ -62,8 +63,9 @@ def _head(recipe: Path, date: str, finished: Sequence[Finished]) -> Iterator[str
 
 
 def _command(case: Case) -> str:
+    before = f"limbeck run recipes/{case.after}.yaml --out runs/{case.after}\n" if case.after else ""
     settings = "".join(f" --set {_quoted(setting.format(runs='runs'))}" for setting in case.settings)
-    return f"limbeck run recipes/{case.recipe}.yaml{settings} --out runs/{case.key}"
+    return f"{before}limbeck run recipes/{case.recipe}.yaml{settings} --out runs/{case.key}"
 
 
 def _quoted(setting: str) -> str:
@@ -135,16 +137,22 @@ def _variants(finished: Sequence[Finished]) -> Iterator[str]:
 
 
 def _groups(one: Finished) -> Iterator[str]:
-    """Yield every model's accuracy on classes that were never labelled and on the others, where there are such."""
-    table = class_groups.hidden_table(one.report)
-    if table is None:
-        return
-    yield from (f"## Classes never labelled: {one.case.title}", "")
+    """Yield each model's accuracy on new classes, or those never labelled, apart from the others."""
+    old, hidden = class_groups.earlier_table(one.report), class_groups.hidden_table(one.report)
+    if old is not None:
+        yield from _group_table(f"Old and new classes: {one.case.title}", old, class_groups.earlier_told(one.report))
+    elif hidden is not None:
+        told = class_groups.hidden_limit(one.report)
+        yield from _group_table(f"Classes never labelled: {one.case.title}", hidden, told)
+
+
+def _group_table(title: str, table: Table, told: str) -> Iterator[str]:
+    yield from (f"## {title}", "")
     yield from _header("Classes", *(column.name for column in table.columns))
     for row in table.groups[0].rows:
         cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
-        yield _row(f"{row.label} ({row.better})", *cells)
-    yield from ("", class_groups.hidden_limit(one.report), "")
+        yield _row(f"{row.label} ({row.better})" if row.better else row.label, *cells)
+    yield from ("", told, "")
 
 
 def _gain(verdict: Report | None) -> str:

@@ -45,12 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def finish(case: Case, runs: Path) -> Finished:
     """Return the finished run of a case; run it, or go on with it, where it is not."""
     folder = runs / case.key
-    if not (folder / REPORT).is_file():
-        print(f"Running {case.key}", file=sys.stderr)
-        settings = [setting.format(runs=runs) for setting in case.settings]
-        plan = plan_from_recipe(load_recipe(RECIPES / f"{case.recipe}.yaml", settings))
-        run(plan, out=folder, resume=(folder / "recipe.yaml").is_file())
+    if case.after is not None:
+        finish_run(case.after, runs / case.after, ())
+    finish_run(case.recipe, folder, [setting.format(runs=runs) for setting in case.settings])
     return Finished(case, folder, read_report(folder))
+
+
+def finish_run(recipe: str, folder: Path, settings: Sequence[str]) -> None:
+    """Run a recipe into a folder, or go on with it, where it is not finished."""
+    if not (folder / REPORT).is_file():
+        print(f"Running {folder.name}", file=sys.stderr)
+        plan = plan_from_recipe(load_recipe(RECIPES / f"{recipe}.yaml", settings))
+        run(plan, out=folder, resume=(folder / "recipe.yaml").is_file())
 
 
 if __name__ == "__main__":

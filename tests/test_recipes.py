@@ -17,6 +17,7 @@ from limbeck.run.rehearsal import rehearse
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source in ("digits", "diabetes")]
 TINY = ["seeds=1", "teacher.train.steps=5", "export={onnx: false}", "controls=[labels]"]
+AFTER = {"s4-new-class": "s4-first-digits"}  # those that go on from the run of another one
 VIRTUAL = ["teacher.train.steps=60", "data.generated.pool=250", "data.generated.rounds=4"]
 GROWN = {"trees-digits": None}  # in one step, so student.train has no steps to shorten
 
@@ -48,8 +49,13 @@ def test_recipe_runs(path, tmp_path):
 
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if path not in BUILT_IN], ids=lambda path: path.stem)
-def test_recipe_on_other_data_is_planned(path):
+def test_recipe_on_other_data_is_planned(path, tmp_path, monkeypatch):
     place = os.environ.get("LIMBECK_DATA")
     if not place or not (Path(place) / "mnist").is_dir():
         pytest.skip("LIMBECK_DATA does not name a folder with mnist/")
+    if path.stem in AFTER:
+        monkeypatch.chdir(tmp_path)
+        before = path.with_stem(AFTER[path.stem])
+        settings = ["student.train.steps=5", "export={onnx: false}"]
+        run_recipe(before, settings, out=Path("runs") / before.stem, progress=False)
     rehearse(plan_from_recipe(load_recipe(path)))

@@ -129,3 +129,15 @@ def test_a_run_fails_where_batch_norm_moved(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Adapted, "train", nn.Module.train)  # without the pinning
     with pytest.raises(Failure, match="Frozen weights or buffers of student changed in training; this is a bug"):
         run(plan_from_recipe(parse_recipe(RECIPE)), out=tmp_path / "run")
+
+
+def test_dropout_between_frozen_layers_stays_in_evaluation_mode_and_that_before_others_does_not() -> None:
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 8), nn.Dropout(), nn.Linear(8, 8), nn.Dropout(), nn.Linear(8, 3)
+    )  # fmt: skip
+    model = Adapted(net, classes=3).train()
+    freeze(model, ["backbone"], SAMPLE)
+    assert [name for name, one in net.named_modules() if isinstance(one, nn.Dropout) and one.training] == ["4"]
+    model = Adapted(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Dropout(), nn.Linear(8, 3)), classes=3).train()
+    freeze(model, ["3"], SAMPLE)
+    assert model.net[2].training  # type: ignore[index] (what is before it learns)

@@ -30,6 +30,7 @@ class Bars:
         )
         self._bars: dict[bool, TaskID] = {}
         self._answers: TaskID | None = None
+        self._features: TaskID | None = None
         self._fits: dict[tuple[str, int], int] = {}
 
     def __enter__(self) -> Bars:
@@ -67,6 +68,15 @@ class Bars:
         if self._answers is None:
             self._answers = self.progress.add_task("teacher's answers", total=of)
         self.progress.advance(self._answers, count)
+
+    def computed(self, count: int, of: int) -> None:
+        """Move the bar of a frozen body's features, which is there while some are missing."""
+        if self._features is None:
+            self._features = self.progress.add_task("frozen features", total=of)
+        self.progress.update(self._features, advance=count, total=of)
+        if self.progress.finished:
+            self.progress.remove_task(self._features)
+            self._features = None
 
     def _advance(self, model: str, steps: int) -> None:
         bar = self._bars.get(model == TEACHER)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -23,6 +24,9 @@ from limbeck.data.views import Views
 from limbeck.errors import DataError
 from limbeck.types import Batch, known
 
+Fed = Callable[[Tensor, Tensor], Tensor]
+"""Gives what stands for views of rows, int64 [B] each: [B, ...]."""
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -32,8 +36,9 @@ class Samples:
     or float32 [N, C], NaN there; ids: N different texts; raw: the rows that the inputs are made from, for a table;
     mapped: what stands for the content of inputs that are a memory-mapped file, such as its size and time of change,
     None for those in memory; domain: int64 [N], 0 for samples of the source and 1 for those of the target, None where
-    there is one domain alone. Mapped inputs stay where they are; only batches move to a device. Raises DataError where
-    these do not fit together.
+    there is one domain alone; fed: what batches show in the place of views of the inputs, mixed ones too, such as the
+    features of a frozen network. Mapped inputs stay where they are; only batches move to a device. Raises DataError
+    where these do not fit together.
     """
 
     inputs: Tensor
@@ -42,6 +47,7 @@ class Samples:
     raw: Table | None = None
     mapped: str | None = None
     domain: Tensor | None = None
+    fed: Fed | None = None
 
     def __post_init__(self) -> None:
         count = len(self.ids)
@@ -111,14 +117,15 @@ class Samples:
         rows = rows.to(self.device)
         view = torch.zeros_like(rows) if view is None else view.to(rows.device)
         chosen = self.labels if labels is None else labels.to(rows.device)
-        inputs = self._view(rows, view, views)
+        inputs = self._view(rows, view, views) if self.fed is None else self.fed(rows, view)
         domain = None if self.domain is None else self.domain.index_select(0, rows)
         mixed = views and views.mix(
             rows, self.keys.index_select(0, rows), view, known(self.labels.index_select(0, rows))
         )
         if not mixed:
             return Batch(inputs, chosen.index_select(0, rows), index=rows, view=view, domain=domain)
-        inputs = blend(inputs, self._view(mixed.partner, view, views), mixed.share)
+        if self.fed is None:
+            inputs = blend(inputs, self._view(mixed.partner, view, views), mixed.share)
         theirs = chosen.index_select(0, mixed.partner)
         return Batch(inputs, chosen.index_select(0, rows), rows, view, mixed.partner, theirs, mixed.share, domain)
 

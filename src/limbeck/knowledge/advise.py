@@ -70,7 +70,7 @@ def advise(case: Case) -> Advice:
     if case.rows is None:
         return Advice("live", _fresh(case))
     if case.wanted != "auto":
-        size = "" if case.wanted == "live" else f" ({_mib(case.bytes)})"
+        size = "" if case.wanted == "live" else f" ({size_text(case.bytes)})"
         return Advice(case.wanted, f"{_WORDS[case.wanted]}, as the recipe says{size}")
     return _fastest(case)
 
@@ -82,24 +82,25 @@ def _fastest(case: Case) -> Advice:
     fits = case.bytes <= case.limit
     on_disk = case.free is not None and case.bytes <= case.free * DISK_SHARE
     if not case.missing and on_disk:
-        return Advice("stored", f"stored ({_mib(case.bytes)}), all known already, so the teacher is not asked")
+        return Advice("stored", f"stored ({size_text(case.bytes)}), all known already, so the teacher is not asked")
     if not (fits or on_disk):
         place = "memory" if case.free is None else "memory or disk"
-        return Advice("live", f"live, since {_mib(case.bytes)} of answers do not fit into {place}")
+        return Advice("live", f"live, since {size_text(case.bytes)} of answers do not fit into {place}")
     if case.seconds_live + GRACE_SECONDS < case.seconds_once:
         return Advice("live", f"live, {_time(case.seconds_live)} instead of {_time(case.seconds_once)} for all rows")
     gain = f"{_time(case.seconds_once)} of asking and reading instead of {_time(case.seconds_live)} live"
     if on_disk and (not fits or case.seconds_writing <= GRACE_SECONDS + case.seconds_once):
-        return Advice("stored", f"stored ({_mib(case.bytes)}), {gain}; later runs with this teacher read them")
+        return Advice("stored", f"stored ({size_text(case.bytes)}), {gain}; later runs with this teacher read them")
     why = "there is no place on disk for them" if not on_disk else f"writing would take {_time(case.seconds_writing)}"
-    return Advice("memory", f"in memory ({_mib(case.bytes)}), {gain}; {why}")
+    return Advice("memory", f"in memory ({size_text(case.bytes)}), {gain}; {why}")
 
 
 def _fresh(case: Case) -> str:
     return f"live, {case.live:,} samples, since every showing is a new view; data.views with a number asks once a view"
 
 
-def _mib(count: int) -> str:
+def size_text(count: int) -> str:
+    """Return a number of bytes in words."""
     return f"{count / MIB:,.1f} MiB" if count >= 0.05 * MIB else f"{count / 1024:,.1f} KiB"
 
 

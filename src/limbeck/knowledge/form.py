@@ -1,6 +1,7 @@
 """How an answer is kept: all its logits, or the K highest and the sum of the others.
 
-Shapes: n rows, C classes, K listed classes, T temperatures. Numbers are fp16 but for the sums, which are fp32.
+Shapes: n rows, C classes, K listed classes, T temperatures, D numbers of a vector. Numbers of answers are fp16 but for
+the sums, which are fp32; so are vectors.
 """
 
 from __future__ import annotations
@@ -133,6 +134,32 @@ class Named(Form):
     def describe(self) -> dict[str, Any]:
         """Return the name alone."""
         return {"layout": "labels", "top_k": None, "temperatures": None}
+
+
+@dataclass(frozen=True)
+class Vectors(Form):
+    """What a frozen network gives a classifier, D numbers in fp32 as it would get them: 4 D + 8 bytes."""
+
+    width: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+        """Name and vector."""
+        return np.dtype([("name", "<i8"), ("vector", "<f4", (self.width,))])
+
+    def columns(self, logits: Tensor) -> Columns:
+        """Return vectors [n, D], which stand in for logits here."""
+        if not bool(torch.isfinite(logits).all()):
+            raise ModelError("The frozen part gives features that are not finite numbers; check its weights.")
+        return (logits.float(),)
+
+    def knowledge(self, columns: Columns) -> Knowledge:
+        """Return the vectors [n, D] in the place of logits."""
+        return Knowledge(logits=columns[0])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name alone: the numbers are counted elsewhere."""
+        return {"layout": "vectors", "top_k": None, "temperatures": None}
 
 
 def form_for(classes: int, *, all_logits: bool, top_k: int | None, temperatures: tuple[float, ...]) -> Form:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ class Kept(Teacher):
         if not self._has(wanted).all():
             self._load()
         if not self._has(wanted).all():
-            self._ask(names, lambda rows: _part(batch, rows), Ledger(), None)
+            self._ask(names, partial(self._shown, batch.index, view), Ledger(), None)
             self._load()
         assert self._known is not None
         places = torch.from_numpy(np.searchsorted(self._names, wanted))
@@ -99,13 +99,8 @@ class Kept(Teacher):
         """
         self.check_budget(rows, numbers)
         for view in numbers:
-            names = self._view(rows, view)
-
-            def shown(places: Tensor, view: int = view) -> Batch:
-                chosen = rows[places.to(rows.device)]
-                return self.samples.batch(chosen, view=torch.full_like(chosen, view), views=self.views)
-
-            self._ask(names, shown, ledger, heard, share)
+            shown = partial(self._shown, rows, torch.full_like(rows, view))
+            self._ask(self._view(rows, view), shown, ledger, heard, share)
 
     def check_budget(self, rows: Tensor, numbers: Sequence[int]) -> None:
         """Raise BudgetError where asking once about all that is missing of views of rows would pass the budget."""
@@ -139,6 +134,11 @@ class Kept(Teacher):
 
         keep(store, answers(), ledger, heard, seconds=WRITTEN_SECONDS)
 
+    def _shown(self, rows: Tensor, view: Tensor, places: Tensor) -> Batch:
+        """Return what is asked about: views (int64 [n]) of rows (int64 [n]), at some places."""
+        places = places.to(rows.device)
+        return self.samples.batch(rows[places], view=view[places], views=self.views)
+
     def _unknown(self, names: Tensor) -> Tensor:
         """Return the places, int64, of names without an answer; of several equal names the first."""
         known = self.drawer.store.has(names) if self.drawer.exists else np.zeros(len(names), dtype=np.bool_)
@@ -167,7 +167,3 @@ class Kept(Teacher):
 def form_of_answers(teacher: HttpTeacher) -> Form:
     """Return the form in which a metered teacher's answers are kept: all of what it says."""
     return Dense(teacher.classes) if teacher.provides & {"logits", "probs"} else Named()
-
-
-def _part(batch: Batch, places: Tensor) -> Batch:
-    return Batch(batch.inputs.index_select(0, places.to(batch.inputs.device)))

@@ -43,10 +43,15 @@ ALL = Share()
 
 
 class Labeller:
-    """Asks a teacher about rows of samples. views: None without augmentation; form: of the answers."""
+    """Asks a teacher about rows of samples.
 
-    def __init__(self, teacher: Teacher, samples: Samples, views: Views | None, form: Form) -> None:
-        self.teacher, self.samples, self.views, self.form = teacher, samples, views, form
+    views: None without augmentation; form: of the answers; rows: int64 [n], those to ask about, all unless given.
+    """
+
+    def __init__(
+        self, teacher: Teacher, samples: Samples, views: Views | None, form: Form, rows: Tensor | None = None
+    ) -> None:
+        self.teacher, self.samples, self.views, self.form, self.rows = teacher, samples, views, form, rows
         self._tried: dict[tuple[int, bytes], Columns] = {}
 
     def names(self, rows: Tensor, view: int) -> Tensor:
@@ -54,8 +59,9 @@ class Labeller:
         return names_of(self.samples, rows, torch.full_like(rows, view), self.views)
 
     def chunks(self) -> tuple[Tensor, ...]:
-        """Return all rows, in pieces of at most CHUNK."""
-        return torch.split(torch.arange(len(self.samples), device=self.samples.device), CHUNK)
+        """Return the rows to ask about, in pieces of at most CHUNK."""
+        rows = torch.arange(len(self.samples)) if self.rows is None else self.rows
+        return torch.split(rows.to(self.samples.device), CHUNK)
 
     def ask(self, rows: Tensor, view: int) -> Columns:
         """Return the columns of a view of rows (int64 [n]), asked for now or tried out before."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from limbeck.data.views import Views
 from limbeck.errors import FolderError
-from limbeck.knowledge.form import Dense, Form, Named, Top
+from limbeck.knowledge.form import Dense, Form, Named, Top, Vectors
 from limbeck.teachers.base import Teacher
 
 MANIFEST = "manifest.json"
@@ -19,7 +19,7 @@ VERSION = 1
 CALLED = {
     "version": "the version of the format",
     "teacher": "the teacher (its weights, normalisation or classes)",
-    "says": "what the teacher says (logits, probabilities or labels)",
+    "says": "what the teacher says (logits, probabilities, labels or features)",
     "classes": "the number of classes",
     "augment": "data.augment",
     "seed": "the seed of the views",
@@ -33,8 +33,9 @@ CALLED = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """teacher: its fingerprint; says: "logits", "probs" or "labels"; augment: the transforms in words; seed: of the
-    views, None without any; precision, device: of the teacher's arithmetic; title: of the teacher, for people.
+    """teacher: its fingerprint; says: "logits", "probs", "labels" or "features"; augment: the transforms in words;
+    seed: of the views, None without any; precision, device: of the teacher's arithmetic; title: of the teacher, for
+    people.
     """
 
     teacher: str
@@ -72,10 +73,11 @@ class Manifest:
 
 
 def manifest_for(teacher: Teacher, views: Views | None, device: str, form: Form, title: str = "") -> Manifest:
-    """Return the manifest of a teacher's answers; device: its kind, such as "cpu"."""
+    """Return the manifest of a teacher's answers, or of features that stand in for them; device: such as "cpu"."""
+    says = next(one for one in ("logits", "probs", "labels") if one in teacher.provides)
     return Manifest(
         teacher.fingerprint,
-        next(one for one in ("logits", "probs", "labels") if one in teacher.provides),
+        "features" if isinstance(form, Vectors) else says,
         teacher.classes,
         tuple(str(one) for one in views.transforms) if views else (),
         views.seed if views else None,
@@ -101,6 +103,8 @@ def form_of(found: Mapping[str, Any]) -> Form:
     """Return the form that a manifest names."""
     if found["layout"] == "dense":
         return Dense(int(found["classes"]))
+    if found["layout"] == "vectors":
+        return Vectors(int(found["classes"]))
     if found["layout"] == "labels":
         return Named()
     return Top(int(found["top_k"]), tuple(float(one) for one in found["temperatures"]))

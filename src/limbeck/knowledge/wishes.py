@@ -14,7 +14,7 @@ Temperature = Annotated[float, Field(gt=0, le=1000)]
 
 @dataclass(frozen=True)
 class Wishes:
-    """How the teacher's answers are kept.
+    """How the teacher's answers are kept, and what a student's frozen backbone gives.
 
     mode: ask at every step (live), once for each sample and view (memory), or once and keep them on disk for later runs
     (stored); auto measures and says why; path: the folder of the stored answers, in the cache unless given; top_k: how

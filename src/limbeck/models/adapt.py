@@ -74,7 +74,8 @@ class Adapted(nn.Module):
     classes: C, the number of columns the logits must have.
     pinned: paths of modules that stay in evaluation mode; left: tensors of the head that weights from elsewhere came
     with and whose place another one took, by their names there, None where nobody has them; fresh: names of tensors
-    that are new in that case.
+    that are new in that case. Where that head knew some of the classes, see `limbeck.models.carry`: new_rows: which
+    rows of which tensors are new; carried: if it knew no others, the column of the logits of each of its classes.
     """
 
     def __init__(self, net: nn.Module, *, classes: int, normalise: Normalise | None = None) -> None:
@@ -85,11 +86,14 @@ class Adapted(nn.Module):
         self.layers: tuple[str, ...] = ()
         self.pinned: tuple[str, ...] = ()
         self.fresh: tuple[str, ...] = ()
+        self.new_rows: Mapping[str, tuple[int, ...]] = {}
+        self.carried: tuple[int, ...] = ()
         self.left: Mapping[str, Tensor] | None = {}
         self._hooks: list[RemovableHandle] = []
         self._said: list[Said] = []
         self._source: list[RemovableHandle] = []
         self._heads: dict[str, Tensor] = {}
+        self._columns: tuple[int, ...] = ()
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Return the outputs for inputs [B, ...]: pictures in 0..1 or raw features."""
@@ -100,7 +104,7 @@ class Adapted(nn.Module):
         self._said.clear()
         logits = find_logits(self.net(inputs), self.classes)
         features = {name: _only_output(name, self._said) for name in self.layers}
-        heads = dict(self._heads)
+        heads = dict(self._heads) | ({SOURCE: logits[:, list(self._columns)]} if self._columns else {})
         self._said.clear()
         self._heads.clear()
         return Outputs(logits=logits, heads=heads, features=features)
@@ -108,7 +112,7 @@ class Adapted(nn.Module):
     @property
     def is_heard(self) -> bool:
         """Whether somebody listens to what happens inside."""
-        return bool(self.layers or self._source)
+        return bool(self.layers or self._source or self._columns)
 
     def train(self, mode: bool = True) -> Self:
         """Go into training or evaluation mode, all but what is pinned."""
@@ -149,11 +153,12 @@ class Adapted(nn.Module):
     def answer_as_source(self, wanted: bool = True) -> None:
         """Give the logits of the source's head, frozen, as `Outputs.heads["source"]` from now on; or no longer.
 
-        Nothing changes where no other head took its place. Raises ModelError where nobody has the source's.
+        Where all of its classes were carried over they are the model's own logits for these, which learn. Nothing
+        changes where no other head took its place. Raises ModelError where nobody has the source's.
         """
         for hook in self._source:
             hook.remove()
-        self._source = []
+        self._source, self._columns = [], self.carried if wanted else ()
         if wanted and self.left is None:
             raise ModelError(
                 "The library gives a pretrained model without its own head when it makes one for other classes; name a "

@@ -19,8 +19,8 @@ def freeze(model: Adapted, patterns: Sequence[str], sample: Tensor) -> None:
     """Freeze what patterns name: paths of modules or parameters, `*` for any text; `backbone`: all but the classifier.
 
     sample: a few inputs [B, ...], by which the classifier is found. A module all of whose parameters are frozen stays
-    in evaluation mode from now on, so that batch norm keeps its statistics. Raises ModelError for a pattern that names
-    nothing, and where nothing is left to train.
+    in evaluation mode from now on, so that batch norm keeps its statistics; so does dropout before the last layer up to
+    which all are frozen. Raises ModelError for a pattern that names nothing, and where nothing is left to train.
     """
     if not patterns:
         return
@@ -37,7 +37,8 @@ def freeze(model: Adapted, patterns: Sequence[str], sample: Tensor) -> None:
     for name, parameter in model.net.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
-    model.pinned = tuple(_pinned(model.net, frozen))
+    pinned = tuple(_pinned(model.net, frozen))
+    model.pinned = (*pinned, *_dropout_between(model, frozen, pinned, sample))
     model.train(model.training)
 
 
@@ -104,11 +105,32 @@ def _outside_classifier(model: Adapted, names: Sequence[str], sample: Tensor) ->
     return {name for name in names if not name.startswith(f"{head}.")}
 
 
+def _dropout_between(model: Adapted, frozen: set[str], pinned: Sequence[str], sample: Tensor) -> Iterator[str]:
+    """Yield dropout outside of pinned modules that comes before a layer up to which all are frozen."""
+    training = model.training
+    said, _ = model.eval().overhear(sample)
+    model.train(training)
+    waiting: list[str] = []
+    for one in said:
+        own = [f"{one.name}.{inner}" for inner, _ in one.module.named_parameters(recurse=False)]
+        if not all(name in frozen for name in own):
+            return
+        if own:
+            yield from waiting
+            waiting.clear()
+        elif isinstance(one.module, nn.modules.dropout._DropoutNd) and not _is_inside(one.name, pinned):
+            waiting.append(one.name)
+
+
+def _is_inside(name: str, above: Sequence[str]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in above)
+
+
 def _pinned(net: nn.Module, frozen: set[str]) -> Iterator[str]:
     """Yield the modules all of whose parameters are frozen, the outermost of them alone."""
     done: list[str] = []
     for name, module in net.named_modules():
         own = [f"{name}.{inner}" for inner, _ in module.named_parameters()]
-        if name and own and all(one in frozen for one in own) and not any(name.startswith(f"{one}.") for one in done):
+        if name and own and all(one in frozen for one in own) and not _is_inside(name, done):
             done.append(name)
             yield name

@@ -82,11 +82,10 @@ def start_from(net: nn.Module, path: Path, head: str | None = None) -> dict[str,
     differ too.
     """
     state, own = _read_state(path), net.state_dict()
-    other = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
+    both = own.keys() & state.keys()
+    other = sorted(name for name in both if own[name].shape != state[name].shape or name.rpartition(".")[0] == head)
     if len({name.rpartition(".")[0] for name in other}) > 1:
         other = []
-    if head is not None and not other:
-        other = [name for name in own if name.rpartition(".")[0] == head and name in state]
     kept = {name: own[name] for name in other}
     _check_state(own, {**state, **kept}, path)
     net.load_state_dict({**state, **kept})

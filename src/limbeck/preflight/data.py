@@ -39,7 +39,7 @@ def check_classes(subject: Subject) -> list[Finding]:
     plan = subject.plan
     visible = plan.visible_labels(plan.seeds[0])[plan.data.train]
     counts = torch.bincount(visible[visible >= 0], minlength=len(plan.data.classes)).tolist()
-    hidden = {*plan.unlabelled_classes, *plan.data.unseen_classes}
+    hidden = set(plan.hidden_classes)
     shown = {name: count for name, count in zip(plan.data.classes, counts, strict=True) if name not in hidden}
     rarest = min(shown, key=lambda name: shown[name])
     most, least = max(shown.values()), shown[rarest]

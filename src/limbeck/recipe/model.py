@@ -39,8 +39,8 @@ class StudentSection(Strict):
 
     model: its architecture.
     source: weights to start from, `file:WEIGHTS.safetensors` or `run:DIR` (the student of an earlier run, or any model
-    folder), where a classifier made for other classes is left out; or layers of the teacher, `teacher`; or a model of a
-    library, `timm:NAME`, `torchvision:NAME` or `hf:DIR`.
+    folder), where a classifier made for other classes keeps what it knew of these, by their names; or layers of the
+    teacher, `teacher`; or a model of a library, `timm:NAME`, `torchvision:NAME` or `hf:DIR`.
     layers: which layers of a deeper teacher `source: teacher` takes, at `even` distances or as a list of their numbers.
     normalise: what its pictures go through first, in training and in the exported file.
     freeze: what training leaves as it is, paths of modules or parameters with `*` for any text; `backbone` is all but
@@ -141,7 +141,7 @@ class Recipe(Strict):
     controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
     margin: a difference in accuracy below it does not matter, 0..1; 0.05 for regression unless given, a share of the
     control's squared error, and 0.01 of mean average precision for multi-label.
-    evaluate: measures of a classifier beyond accuracy.
+    evaluate: measures of a classifier beyond accuracy; `robustness` asks all models about corrupted samples too.
     export: what ships.
     sweep: values by dotted key, such as objective.soft_labels.temperature; every combination is a variant.
     """
@@ -158,7 +158,7 @@ class Recipe(Strict):
     stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None
     controls: tuple[ControlName, ...] | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
-    evaluate: tuple[Literal["calibration", "agreement"], ...] = ("calibration", "agreement")
+    evaluate: tuple[Literal["calibration", "agreement", "robustness"], ...] = ("calibration", "agreement")
     export: ExportSection = ExportSection()
     sweep: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)] | None = None
 
@@ -219,6 +219,8 @@ class Recipe(Strict):
         task, teacher = self.data.task, self.teacher
         if self.export.int8:
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
+        if "robustness" in self.evaluate:
+            raise ValueError(f"evaluate: robustness is measured of classifiers, got task {task!r}; leave it out")
         named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
         if teacher and (kind_of(teacher.source) in OF_CLASSES or named):
             raise ValueError(
@@ -249,9 +251,10 @@ class Recipe(Strict):
         if not hidden:
             return self
         terms = [term for stage in self.resolved_stages() for term in stage.objective]
-        if self.teacher is None or not any(term.is_own or TERMS[term.name].needs for term in terms):
+        asked = self.teacher is not None and any(term.is_own or TERMS[term.name].needs for term in terms)
+        if not asked and self.student.source is None:
             raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
-        if self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual:
+        if self.teacher is not None and (self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual):
             raise ValueError(
                 f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
                 f"that is trained on all labels, or a finished one"

@@ -1,4 +1,4 @@
-"""Classes that nobody labelled, apart from the others."""
+"""Classes apart from the others: those that nobody labelled, and those that the student's start knew."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from limbeck.report.tables import Cell, Column, Group, Row, Table
 Report = Mapping[str, Any]
 
 HIDDEN = {"unlabelled": "Never labelled", "unseen": "Never shown", "labelled": "Labelled"}
+EARLIER = {"known": "Known before", "new": "New"}
 NAMED = 12
 
 
@@ -28,10 +29,35 @@ def hidden_limit(report: Report) -> str:
         "unseen": "of those never shown there was no sample at all",
     }
     told = "; ".join(text for key, text in shown.items() if key in keys)
-    gain = _gain_told(report)
+    gain = _gain_told(report["hidden_classes"], HIDDEN)
     return (
         f"{told.capitalize()}. What the student knows of them it can only have from the teacher's answers, and where "
         f"those are wrong so is the student; its controls have nobody to ask.{gain}"
+    )
+
+
+def earlier_table(report: Report) -> Table | None:
+    """Compare models on classes that the student's start knew, before and after, and on new ones; None without both."""
+    found = report.get("earlier_classes")
+    if not found:
+        return None
+    table = groups_table(report, found, EARLIER)
+    before, lost = found["before"], list(found["forgotten"].values())
+    rows = [
+        Row("Known before, at the start", "", [accuracy_cell(before if one else None) for one in lost]),
+        Row("Forgotten", "", [_lost_cell(one) for one in lost], "of the known, in points; lower is better"),
+    ]
+    return Table(table.columns, [Group("Accuracy", [rows[0], *table.groups[0].rows, rows[1]])])
+
+
+def earlier_told(report: Report) -> str:
+    """Return what the figures on old and new classes are, and what is left of the old ones, in words."""
+    found = report["earlier_classes"]
+    lost = found["forgotten"].get("student")
+    told = f" The student has forgotten {difference_told(lost)} of what its start knew." if lost else ""
+    return (
+        f"The start chose among the classes it knew, the others choose among all, so a little may be lost without "
+        f"anything being forgotten.{told}{_gain_told(found, EARLIER)}"
     )
 
 
@@ -65,9 +91,15 @@ def difference_told(metric: Mapping[str, Any]) -> str:
     return f"{measures.gain_text('accuracy', metric['mean'])}{told}"
 
 
-def _gain_told(report: Report) -> str:
-    gains = report["hidden_classes"]["gain"]
-    told = [f"{HIDDEN[key].lower()} {difference_told(gain)}" for key, gain in (gains or {}).items() if gain]
+def _lost_cell(metric: Mapping[str, Any] | None) -> Cell:
+    if metric is None:
+        return Cell(numbers.MISSING)
+    return Cell(measures.gain_text("accuracy", metric["mean"]), measures.interval_text("accuracy", metric["ci95"]))
+
+
+def _gain_told(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    gains = found["gain"]
+    told = [f"{titles[key].lower()} {difference_told(gain)}" for key, gain in (gains or {}).items() if gain]
     return f" The student against the verdict's control, by group: {'; '.join(told)}." if told else ""
 
 

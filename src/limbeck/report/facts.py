@@ -140,13 +140,20 @@ def layer_facts(report: Mapping[str, Any]) -> list[Fact]:
     ]
 
 
+_FEATURES = {
+    None: "",
+    "memory": "; what it gives was computed once and kept in memory",
+    "stored": "; what it gives was computed once and is stored",
+}
+
+
 def frozen_facts(report: Mapping[str, Any]) -> list[Fact]:
     """Return what each stage left as it was, with the checksum that proves it; none in older reports."""
     return [
         (
             stage["name"],
             f"{', '.join(frozen['patterns'])}: {numbers.count(frozen['parameters'])} values in {frozen['tensors']} "
-            f"tensors, SHA-256 {frozen['checksum'][:16]}… before and after training",
+            f"tensors, SHA-256 {frozen['checksum'][:16]}… before and after training{_FEATURES[frozen.get('features')]}",
         )
         for stage in report["stages"]
         if (frozen := stage.get("frozen"))

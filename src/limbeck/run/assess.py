@@ -33,6 +33,7 @@ from limbeck.types import known
 
 SCHEMA = 1
 FEW_VALIDATION = 50
+NAMED = 12
 ALIGNING = "Bringing the domains together"
 GENERATING = "Generating samples"
 TEACHER = "teacher"
@@ -191,7 +192,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
     labelled = int(known(labels[data.train]).sum())
     views = plan.views
     return {
-        "source": _public(data.source),
+        "source": public_source(data.source),
         "kind": data.kind,
         "shape": list(data.shape),
         "columns": _columns(data.preprocessing),
@@ -241,7 +242,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     controls = {role: task.merits(findings.answers[key]) for role, key in free.items()}
     theirs = None if teacher is None else task.merits(teacher)
     fits = {role: findings.fits[key] for role, key in free.items()}
-    validation, chosen_by = _choice(task, fits, controls, student)
+    validation, chosen_by = _choice(task, fits, controls, student, plan.hidden_classes)
     return judge(
         student,
         controls,
@@ -279,21 +280,26 @@ def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:
 
 
 def _choice(
-    task: Task, fits: Mapping[str, BySeed], controls: Mapping[str, Floats], student: Floats
+    task: Task,
+    fits: Mapping[str, BySeed],
+    controls: Mapping[str, Floats],
+    student: Floats,
+    hidden: Sequence[str] = (),
 ) -> tuple[dict[str, float], list[str]]:
     """Return what the best control is chosen by, and a note where that is shaky.
 
-    It is the mean validation accuracy, or the task's own figure there. Without validation labels it is that on the test
-    samples, which can only make the student look worse.
+    It is the mean validation accuracy, or the task's own figure there. Without validation labels, or none of some
+    hidden classes, it is that on the test samples, which can only make the student look worse.
     """
     gains = ", ".join(f"{role} {task.gain_told(float((student - other).mean()))}" for role, other in controls.items())
     each = f"The gain against each control{'' if task.relative else ', in points'}: {gains}."
     counts = [one.validation_samples for by_seed in fits.values() for one in by_seed.values()]
-    if min(counts) == 0:
+    if min(counts) == 0 or hidden:
         strict = {role: float(correct.mean()) for role, correct in controls.items()}
+        which = f" of {', '.join(hidden[:NAMED])}{' and others' if len(hidden) > NAMED else ''}" if hidden else ""
         return strict, [
-            f"There are no validation labels to choose the best control by, so the verdict is against the one that did "
-            f"best on the test samples. {each}"
+            f"There are no validation labels{which} to choose the best control by, so the verdict is against the one "
+            f"that did best on the test samples. {each}"
         ]
     validation = {role: validation_accuracy(by_seed) for role, by_seed in fits.items()}
     if min(counts) < FEW_VALIDATION and len(controls) > 1:
@@ -337,7 +343,7 @@ def _title(role: str, name: str, key: str) -> str:
     return f"stage {stage}" if role == "stage" else "one of the ensemble" if role == MEMBER else role
 
 
-def _public(source: str) -> str:
+def public_source(source: str) -> str:
     """Return a source without the folders above its last one, which are the user's own business."""
     kind, colon, place = source.partition(":")
     return f"{kind}:{place.rstrip('/').rpartition('/')[2]}" if colon else source

@@ -38,6 +38,7 @@ from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.knowledge import LEDGER, hear
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.plan import Plan, TeacherPlan
+from limbeck.run.probes import Probes
 from limbeck.run.profile import Profile, phases_of
 from limbeck.run.shared import HEAD, learner, share, shares
 from limbeck.run.stage_plan import StagePlan, count_of_teaching
@@ -68,7 +69,8 @@ class Workshop:
 
     pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
     asked; profile: measures where the time goes, if anybody asked; told: fits whose end the watcher has heard of from a
-    helper, by model and seed; teachers: those that are trained, by seed, one for all under the first.
+    helper, by model and seed; teachers: those that are trained, by seed, one for all under the first; probes: what fits
+    with a frozen body are trained on, None for the models themselves.
     """
 
     plan: Plan
@@ -81,6 +83,7 @@ class Workshop:
     profile: Profile | None = None
     told: Counter[tuple[str, int]] = field(default_factory=Counter)
     teachers: Mapping[int, Trained] = field(default_factory=dict)
+    probes: Probes | None = None
 
     def log(self, record: Record) -> None:
         """Append a record to metrics.jsonl, for those who watch; the finished run writes the file anew."""
@@ -155,7 +158,11 @@ class Workshop:
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
         frozen = (HEAD,) if shares(stage, role) else frozen
-        job = Job(role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen)
+        lasting = before is None and made.layers is None and (made.anew is not None or not made.fresh)
+        job = Job(
+            role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen,
+            self.probes, lasting,
+        )  # fmt: skip
         trained = self._carry_out(job, folder)
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
 
@@ -261,7 +268,8 @@ def open_workshop(
 ) -> Workshop:
     """Return the workshop of a run, with the training pool where training takes place."""
     ledger = open_ledger(folder / LEDGER)
-    return Workshop(plan, folder, watcher, device, plan.data.pool.to(device), folder / METRICS, ledger, profile)
+    probes, pool = Probes(plan.wishes, folder, watcher), plan.data.pool.to(device)
+    return Workshop(plan, folder, watcher, device, pool, folder / METRICS, ledger, profile, probes=probes)
 
 
 def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) -> Objective:

@@ -28,6 +28,7 @@ from limbeck.models.weights import CARD, WEIGHTS, checksum, checksum_of, load_we
 from limbeck.objectives.objective import Objective
 from limbeck.run import cache
 from limbeck.run.model_plan import ModelPlan
+from limbeck.run.probes import Probes
 from limbeck.run.profile import timed
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
@@ -55,13 +56,17 @@ class Trained:
     from_cache: bool = False
     validation_samples: int = 0
     layers: tuple[dict[str, Any], ...] = ()  # that terms on features compared, see `pairs_json`
-    frozen: dict[str, Any] | None = None  # what was frozen: patterns, tensors, parameters, checksum before and after
+    frozen: dict[str, Any] | None = None  # patterns, tensors, parameters, checksum before and after, where features are
     peer_accuracy: float | None = None  # on the validation samples, of who learned beside it
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Everything that decides the result of a fit. name: "teacher", "student" or a control's name."""
+    """Everything that decides the result of a fit.
+
+    name: "teacher", "student" or a control's name; probes: finds what a fit with a frozen body is trained on, None for
+    one that freezes nothing; lasting: whether later runs may have the same frozen body.
+    """
 
     name: str
     seed: int
@@ -74,6 +79,8 @@ class Job:
     data: Data
     teacher: Teacher | None = None
     freeze: tuple[str, ...] = ()
+    probes: Probes | None = None
+    lasting: bool = False
 
     def carry_out(
         self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool, phases: Phases
@@ -107,29 +114,40 @@ class Job:
             [_code(), torch.__version__, version("scikit-learn"), device.type, torch.get_num_threads()],
             [has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
-            checksum_of(self.model.left or {}),
+            [checksum_of(self.model.left or {}), self.model.carried, self.model.new_rows],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
-            [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze],
+            [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze, self._may_probe],
             [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],
             self.teacher.fingerprint if self.teacher is not None else None,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    @property
+    def _may_probe(self) -> bool:
+        """Whether a frozen body may be asked once, and not at every step: figures then differ in their last bits."""
+        return bool(self.freeze) and self.probes is not None and self.probes.allowed
+
     def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
         freeze(self.model, self.freeze, self.lesson.samples.batch(self.lesson.rows[:2]).inputs.cpu())
         before = frozen_checksum(self.model) if self.freeze else None
+        probe = None
+        if self.freeze and self.probes is not None:
+            with phases("frozen features"):
+                probe = self.probes.find(self, device)
+        model, lesson = (self.model, self.lesson) if probe is None else (probe.model, probe.lesson)
         if self.made.grown:
             progress = grow(self.model, self.objective, self.lesson, teacher=self.teacher, seed=self.seed)
         else:
             progress = fit(
-                self.model, self.objective, timed(self.lesson, phases), self.settings, self.budget,
+                model, self.objective, timed(lesson, phases), self.settings, self.budget,
                 teacher=self.teacher, seed=self.seed, name=self.name, device=device, checkpoint=folder / CHECKPOINT,
                 observers=observers, phases=phases,
             )  # fmt: skip
+        progress.seconds += 0.0 if probe is None else probe.seconds
         self.model.cpu()
         if self.freeze and frozen_checksum(self.model) != before:
             raise Failure(f"Frozen weights or buffers of {self.name} changed in training; this is a bug.")
-        temperature = validation_temperature(self.model, self.lesson, self.data)
+        temperature = validation_temperature(model, lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
         description: dict[str, Any] = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
         description |= {"learned": self.objective.learned}
@@ -137,7 +155,7 @@ class Job:
         result |= {"peer_accuracy": self._peer_accuracy()}
         kept = frozen_state(self.model)
         frozen = {"patterns": self.freeze, "tensors": len(kept), "parameters": sum(map(torch.numel, kept.values())),
-                  "checksum": before}  # fmt: skip
+                  "checksum": before, "features": probe and probe.kept}  # fmt: skip
         found = {**description, "settings": asdict(self.settings), "frozen": frozen if before else None, **result}
         write_text(folder / FIT, json.dumps(found))
 
@@ -208,7 +226,7 @@ def validation_temperature(model: Adapted, lesson: Lesson, data: Data) -> float:
     if data.task != "classification":
         return 1.0
     rows = lesson.validation.cpu()
-    logits = predict(model, data.pool, rows)
+    logits = predict(model, lesson.samples, rows)
     return float(fit_temperature(logits.numpy(), lesson.labels.cpu()[rows].numpy()))
 
 

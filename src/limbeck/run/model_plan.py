@@ -14,11 +14,11 @@ from torch import nn
 from limbeck.data.dataset import Data
 from limbeck.errors import ModelError, UserError
 from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.carry import Names, carry_over
 from limbeck.models.inherit import Layers
 from limbeck.models.library import LIBRARIES, Hf, Timm, Torchvision
-from limbeck.models.stages import classifier_of
 from limbeck.models.trees import Trees
-from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card, start_from
+from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card
 from limbeck.recipe.choices import MODELS
 from limbeck.recipe.data import NormaliseSection
 from limbeck.recipe.model import TEACHER, StudentSection
@@ -34,8 +34,8 @@ class ModelPlan:
     Python; fresh: whether each seed starts from new weights; weights: a file to start from; new_head: whether a
     classifier for other classes is left out of it, and else refused; anew: gives the net with new weights, where it
     starts from others, None where it does not; grown: whether it is trees; layers: which ones of the run's teacher it
-    starts from, None for none; head: path of the classifier where the weights' one is for other classes, as many of
-    them.
+    starts from, None for none; names: of the classes that the weights to start from were made for, where they are
+    known.
     """
 
     build: Callable[[], nn.Module]
@@ -48,7 +48,7 @@ class ModelPlan:
     anew: Callable[[], nn.Module] | None = None
     grown: bool = False
     layers: Layers | None = None
-    head: str | None = None
+    names: Names | None = None
 
     def make(self, classes: int, seed: int) -> Adapted:
         """Return a model with the starting weights of a seed."""
@@ -58,15 +58,14 @@ class ModelPlan:
         if isinstance(net, Timm | Torchvision | Hf):
             model.left, model.fresh = net.left, tuple(net.left or ())
         if self.weights is not None and self.new_head:
-            model.left = start_from(net, self.weights, self.head)
-            model.fresh = tuple(model.left)
+            carry_over(model, self.weights, self.names)
         elif self.weights is not None:
             load_weights(net, self.weights)
         return model
 
     def from_scratch(self) -> ModelPlan:
         """Return the plan of the same model with new weights."""
-        return replace(self, build=self.anew or self.build, weights=None, layers=None, fresh=True)
+        return replace(self, build=self.anew or self.build, weights=None, layers=None, fresh=True, names=None)
 
     def described(self) -> str:
         """Return what tells this model from another one of the same run."""
@@ -158,19 +157,17 @@ def student_plan_of(section: StudentSection, data: Data) -> ModelPlan:
     """Return how to make the student of a recipe."""
     if section.source != TEACHER:
         plan = model_plan_of(section.model, section.normalise, data, section.source)
-        return replace(plan, new_head=True, head=_head_for_others(plan, data))
+        return replace(plan, new_head=True, names=_names(plan.weights, data))
     plan = model_plan_of(section.model, section.normalise, data)
     return replace(plan, layers=section.layers, anew=plan.build)
 
 
-def _head_for_others(plan: ModelPlan, data: Data) -> str | None:
-    """Return the path of the classifier where the weights to start from come with a card of other classes."""
-    if plan.weights is None or not (plan.weights.parent / CARD).is_file():
+def _names(weights: Path | None, data: Data) -> Names | None:
+    """Return the classes that weights to start from were made for, where a card beside them tells."""
+    if weights is None or data.task != "classification" or not (weights.parent / CARD).is_file():
         return None
-    if tuple(read_card(plan.weights.parent)["classes"]) == data.classes:
-        return None
-    sample = data.pool.batch(data.train[:2]).inputs
-    return classifier_of(Adapted(plan.build(), classes=len(data.classes), normalise=plan.normalise), sample)
+    card = read_card(weights.parent)
+    return Names(data.classes, tuple(card["classes"]), tuple(data.shape)) if weights.name == WEIGHTS else None
 
 
 def build_choice_for(choice: Choice, data: Data) -> nn.Module:

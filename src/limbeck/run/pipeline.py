@@ -20,7 +20,7 @@ from limbeck.run.answers import verdict_json, write_predictions
 from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawings, header
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
-from limbeck.run.class_groups import describe_hidden
+from limbeck.run.class_groups import describe_earlier, describe_hidden
 from limbeck.run.describe_generated import describe_generated, seconds_of_generating
 from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
@@ -32,6 +32,7 @@ from limbeck.run.knowledge import check_wishes
 from limbeck.run.plan import Plan, Variant
 from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
+from limbeck.run.robustness import robustness_of_plan
 from limbeck.run.ship import kind_of, ship
 from limbeck.run.speakers import assembled, speaking, train_teachers
 from limbeck.run.surroundings import environment, peak_memory_mib
@@ -113,8 +114,9 @@ def run(
             export = _export(folder, points, chosen) if plan.onnx else None
         seconds |= {"export": time.monotonic() - exported, **seconds_of_generating(folder)}
         with measuring(profile, "report"):
+            robust = robustness_of_plan(chosen.plan, chosen.findings, folder, models, export, watcher.say)
             cost = _cost(points, seconds, workshop)
-            report = _report(plan, workshop, points, chosen, models, export, cost)
+            report = {**_report(plan, workshop, points, chosen, models, export, cost), "robustness": robust}
             _write(folder, report, points, chosen)
         if profile is not None:
             profile.write(folder)
@@ -257,6 +259,7 @@ def _report(
         "domains": describe_domains(chosen.plan, findings),
         "generated": describe_generated(chosen.plan, workshop.folder),
         "hidden_classes": describe_hidden(chosen.plan, findings),
+        "earlier_classes": describe_earlier(chosen.plan, findings),
         **drawings(chosen.plan, findings),
     }
 

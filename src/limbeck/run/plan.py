@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from limbeck.data.dataset import Data
+from limbeck.data.label_noise import with_label_noise
 from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions
 from limbeck.data.unlabelled import open_unlabelled
@@ -125,10 +126,14 @@ class Plan:
         """Whether labels that the data have are kept from the student."""
         return self.labels_per_class is not None or bool(self.unlabelled_classes)
 
+    @property
+    def hidden_classes(self) -> tuple[str, ...]:
+        """The classes that student, controls and validation see no label of."""
+        return (*self.unlabelled_classes, *self.data.unseen_classes)
+
     def visible_labels(self, seed: int) -> Tensor:
         """Return the labels of the pool that student, controls and validation see, the others withheld."""
-        hidden = (*self.unlabelled_classes, *self.data.unseen_classes)
-        return self.data.visible_labels(self.labels_per_class, seed, without=hidden)
+        return self.data.visible_labels(self.labels_per_class, seed, without=self.hidden_classes)
 
     def lesson_of(self, teacher: TeacherPlan, seed: int) -> tuple[Tensor, Tensor]:
         """Return the rows of the pool that a teacher trains on, int64, and the labels of the pool that it sees."""
@@ -276,6 +281,7 @@ def open_data(section: DataSection) -> Data:
         classes=section.classes,
         options=options,
     )
+    data = with_label_noise(data, section.label_noise) if section.label_noise else data
     return data.not_showing(section.unseen_classes) if section.unseen_classes else data
 
 

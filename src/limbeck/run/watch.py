@@ -25,6 +25,9 @@ class Watcher(Protocol):
     def answered(self, count: int, of: int) -> None:
         """Hear that the teacher answered for so many samples more, of those it is asked about before training."""
 
+    def computed(self, count: int, of: int) -> None:
+        """Hear that so many features more of a frozen body are there, of those that a fit is trained on."""
+
 
 class Silent:
     """Hears and says nothing."""
@@ -42,4 +45,7 @@ class Silent:
         """Ignore it."""
 
     def answered(self, count: int, of: int) -> None:
+        """Ignore it."""
+
+    def computed(self, count: int, of: int) -> None:
         """Ignore it."""

@@ -6,7 +6,9 @@ import contextlib
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
-Phase = Literal["data", "views", "teacher's answers", "forward", "backward", "optimizer", "validation"]
+Phase = Literal[
+    "frozen features", "data", "views", "teacher's answers", "forward", "backward", "optimizer", "validation"
+]  # fmt: skip
 _NOTHING = contextlib.nullcontext()
 
 
