@@ -72,7 +72,10 @@ def test_recipe_on_other_data_is_planned(path, tmp_path, monkeypatch):
 def test_what_a_recipe_starts_from_is_the_run_of_another_one(path):
     recipe = load_recipe(path)
     variants = [one.recipe for one in variants_of(recipe)] or [recipe]
-    learners = [recipe.student, *(stage.student for one in variants for stage in one.stages if stage.student)]
+    learners = [
+        recipe.student,
+        *(stage.student for one in variants for stage in one.resolved_stages() if stage.student),
+    ]
     for learner in learners:
         _, name, *part = learner.source.split("/")
         source = load_recipe(path.with_name(f"{name}.yaml"))
