@@ -43,6 +43,7 @@ stages:
   - {{name: tune, objective: [soft_labels, cross_entropy], train: {{steps: 1, batch_size: 8, precision: fp32}}}}
 controls: []
 evaluate: []
+knowledge: {{mode: memory}}
 export: {{onnx: {onnx}}}
 """
 HEADS = {"timm": "fc", "torchvision": "fc", "hf": "classifier.1"}

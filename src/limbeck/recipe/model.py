@@ -17,6 +17,7 @@ from limbeck.recipe.schema import Strict, section_of
 from limbeck.recipe.sources import OF_CLASSES, kind_of, named_model
 from limbeck.recipe.tasks import CONTROLS_OF, MARGIN, check_controls
 from limbeck.recipe.teacher import TeacherSection
+from limbeck.recipe.withheld import check_hidden_classes, check_selecting
 
 SWEPT = ("objective", "stages", "student")
 WHOLE = {"objective", "stages"}  # what a recipe needs one of
@@ -254,19 +255,9 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
-    def _teacher_for_hidden_classes(self) -> Recipe:
-        hidden = [key for key in ("unlabelled_classes", "unseen_classes") if getattr(self.data, key)]
-        if not hidden:
-            return self
-        terms = [term for stage in self.resolved_stages() for term in stage.objective]
-        asked = self.teacher is not None and any(term.is_own or TERMS[term.name].needs for term in terms)
-        if not asked and self.student.source is None:
-            raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
-        if self.teacher is not None and (self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual):
-            raise ValueError(
-                f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
-                f"that is trained on all labels, or a finished one"
-            )
+    def _what_is_withheld(self) -> Recipe:
+        check_hidden_classes(self)
+        check_selecting(self)
         return self
 
     @model_validator(mode="after")

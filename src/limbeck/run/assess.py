@@ -259,6 +259,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         notes=[
             *chosen_by,
             *remarks.short_training(plan, stage, findings.fits[keys[STUDENT]]),
+            *remarks.chosen_without_labels(stage),
             *remarks.whose_labels(plan, stage),
             *remarks.same_start(plan),
             *remarks.on_the_peer(findings.fits[keys[STUDENT]]),
