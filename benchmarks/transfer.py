@@ -1,4 +1,4 @@
-"""Transfer, distillation, or both? `python benchmarks/transfer.py --data DIR`, about forty minutes on one core.
+"""Transfer, distillation, or both? `python benchmarks/transfer.py --data DIR`, about twenty minutes on one core.
 
 Two networks, a large one and a small one, learn five CIFAR-10 classes. Then the other five are learned by the small
 one from few labels, in four ways: from new weights; from its own weights (transfer); from new weights, taught by the

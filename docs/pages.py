@@ -156,7 +156,8 @@ def _type(value: Schema, places: Mapping[str, str]) -> str:
     if value.get("type") == "array":
         return _list(value, places)
     if value.get("type") == "object":
-        return f"names, each with {_type(value['additionalProperties'], places)}"
+        inner = value["additionalProperties"]
+        return f"names, each with {_type({} if inner is True else inner, places)}"
     limits = ", ".join(f"{sign} {value[key]:g}" for key, sign in LIMITS.items() if key in value)
     return f"{KINDS[value['type']] if 'type' in value else 'any value'} {limits}".rstrip()
 

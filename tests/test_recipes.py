@@ -11,12 +11,16 @@ import pytest
 from limbeck.api import run_recipe
 from limbeck.recipe.load import dump_recipe, load_recipe, parse_recipe
 from limbeck.recipe.shipped import shipped
+from limbeck.recipe.sweep import variants_of
 from limbeck.run.plan import plan_from_recipe
 from limbeck.run.rehearsal import rehearse
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 BUILT_IN = [path for path in RECIPES if load_recipe(path).data.source in ("digits", "diabetes")]
+STARTED = [path for path in RECIPES if (load_recipe(path).student.source or "").startswith("run:")]
+QUICK = ["seeds=1", "student.train.steps=3", "export={onnx: false}", "controls=[]"]
 TINY = ["seeds=1", "teacher.train.steps=5", "export={onnx: false}", "controls=[labels]"]
+LETTERS = ("s4-letters", "s4-orders")
 AFTER = {"s4-new-class": "s4-first-digits"}  # those that go on from the run of another one
 VIRTUAL = ["teacher.train.steps=60", "data.generated.pool=250", "data.generated.rounds=4"]
 GROWN = {"trees-digits": None}  # in one step, so student.train has no steps to shorten
@@ -48,7 +52,10 @@ def test_recipe_runs(path, tmp_path):
     assert report["models"]["student"]["steps_per_seed"] == GROWN.get(path.stem, [5])
 
 
-@pytest.mark.parametrize("path", [path for path in RECIPES if path not in BUILT_IN], ids=lambda path: path.stem)
+OTHERS = [path for path in RECIPES if path not in (*BUILT_IN, *STARTED) or path.stem in AFTER]
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_recipe_on_other_data_is_planned(path, tmp_path, monkeypatch):
     place = os.environ.get("LIMBECK_DATA")
     if not place or not (Path(place) / "mnist").is_dir():
@@ -59,3 +66,38 @@ def test_recipe_on_other_data_is_planned(path, tmp_path, monkeypatch):
         settings = ["student.train.steps=5", "export={onnx: false}"]
         run_recipe(before, settings, out=Path("runs") / before.stem, progress=False)
     rehearse(plan_from_recipe(load_recipe(path)))
+
+
+@pytest.mark.parametrize("path", STARTED, ids=lambda path: path.stem)
+def test_what_a_recipe_starts_from_is_the_run_of_another_one(path):
+    recipe = load_recipe(path)
+    variants = [one.recipe for one in variants_of(recipe)] or [recipe]
+    learners = [
+        recipe.student,
+        *(stage.student for one in variants for stage in one.resolved_stages() if stage.student),
+    ]
+    for learner in learners:
+        _, name, *part = learner.source.split("/")
+        source = load_recipe(path.with_name(f"{name}.yaml"))
+        trained = source.teacher if part == ["teacher"] else source.student
+        assert learner.model == trained.model
+        assert (source.data.source, source.data.classes) != (recipe.data.source, recipe.data.classes)
+
+
+@pytest.mark.usefixtures("quick_page")
+@pytest.mark.parametrize(
+    "path", [path for path in STARTED if path.stem.startswith("s4-letters")], ids=lambda path: path.stem
+)
+def test_recipe_on_letters_runs_after_that_on_digits(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits = [*QUICK, "data={source: digits, size: 28}", "teacher.train.steps=3"]
+    run_recipe(path.with_name("s4-letters-source.yaml"), digits, out=Path("runs/s4-letters-source"), progress=False)
+    stages = load_recipe(path).stages or ()
+    short = [f"stages.{stage.name}.train.steps=3" for stage in stages if stage.train is not None]
+    folder = run_recipe(path, [*QUICK, *short], out=tmp_path / "run", progress=False).folder
+
+    report = json.loads((folder / "report.json").read_text())
+    assert report["name"] == path.stem
+    assert [one["settings"]["stages"] for one in report["variants"]] == list(
+        (load_recipe(path).sweep or {}).get("stages", ())
+    )

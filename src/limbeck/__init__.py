@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from limbeck.objectives.schedule import Schedule
     from limbeck.preflight.finding import Finding
     from limbeck.run.ensemble import Ensemble
+    from limbeck.run.ranking import rank
     from limbeck.run.result import Result, load
     from limbeck.train.settings import Settings
     from limbeck.types import Batch, Knowledge, Outputs
@@ -124,6 +125,7 @@ _HOMES = {
     "limbeck.objectives.schedule": ("Schedule",),
     "limbeck.preflight.finding": ("Finding",),
     "limbeck.run.ensemble": ("Ensemble",),
+    "limbeck.run.ranking": ("rank",),
     "limbeck.run.result": ("Result", "load"),
     "limbeck.train.settings": ("Settings",),
     "limbeck.types": ("Batch", "Knowledge", "Outputs"),
@@ -194,6 +196,7 @@ __all__ = [
     "distill",
     "load",
     "predict",
+    "rank",
     "run_recipe",
 ]
 

@@ -57,6 +57,40 @@ def test_models_and_stages_can_be_swept() -> None:
     assert [one.recipe.stages[0].objective[0].options["temperature"] for one in found] == [1, 2]  # type: ignore[index]
 
 
+STAGES = {
+    "one": [{"name": "only", "objective": ["cross_entropy"]}],
+    "two": [{"name": "first", "objective": ["soft_labels"]}, {"name": "then", "objective": ["cross_entropy"]}],
+}
+
+
+def test_values_may_have_names_and_stages_be_swept_as_a_whole() -> None:
+    content = {key: value for key, value in BASE.items() if key != "objective"} | {"sweep": {"stages": STAGES}}
+    made = parse_recipe(yaml.safe_dump(content, sort_keys=False))
+    found = variants_of(made)
+    assert [one.settings for one in found] == [{"stages": "one"}, {"stages": "two"}]
+    assert [[stage.name for stage in one.recipe.stages or ()] for one in found] == [["only"], ["first", "then"]]
+    assert title_of(found[1].settings) == "stages=two"
+    assert dump_recipe(parse_recipe(dump_recipe(made))) == dump_recipe(made) and made.resolved_stages() == ()
+    mixed = {"objective": {"hard": ["cross_entropy"], "soft": ["soft_labels"]}, "student.train.epochs": [1, 2]}
+    assert [tuple(one.settings.values()) for one in variants_of(recipe(mixed))] == [
+        ("hard", 1), ("hard", 2), ("soft", 1), ("soft", 2)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sentence"),
+    [
+        ({"stages": {"a": [{"name": "x"}], "b": []}}, "sweep: stages=a: "),
+        ({"stages": {"a": STAGES["one"], "b": STAGES["one"]}}, "sweep.stages: a value is given twice"),
+        ({"student.train.lr": [0.1]}, "expected either objective"),
+    ],
+)
+def test_mistakes_among_named_values_get_a_sentence(sweep: object, sentence: str) -> None:
+    content = {key: value for key, value in BASE.items() if key != "objective"} | {"sweep": sweep}
+    with pytest.raises(RecipeError, match=sentence):
+        parse_recipe(yaml.safe_dump(content, sort_keys=False))
+
+
 def test_the_resolved_recipe_has_the_same_variants() -> None:
     first = recipe({TEMPERATURE: [1, 2], "student.train.lr": [0.1]})
     again = parse_recipe(dump_recipe(first))
@@ -73,7 +107,7 @@ def test_the_resolved_recipe_has_the_same_variants() -> None:
         ({"seeds": [1, 2]}, "expects keys below objective, stages, student"),
         ({TEMPERATURE: [1, 1]}, "a value is given twice"),
         ({TEMPERATURE: []}, "expected a list of 1 or more"),
-        ({TEMPERATURE: 3}, "expected a list, got 3"),
+        ({TEMPERATURE: 3}, "expected a list, or a section of keys, got 3"),
         ({}, "sweep"),
         ({TEMPERATURE: list(range(1, 21)), WEIGHT: list(range(1, 21))}, "sweep has 400 variants; expected 256 at most"),
     ],

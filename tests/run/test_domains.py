@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.data.two_domains import domain
 
+from limbeck.errors import RecipeError
 from limbeck.models.weights import checksum
 from limbeck.objectives.objective import ALIGNING
 from limbeck.recipe.load import parse_recipe
@@ -76,3 +77,34 @@ def test_with_a_teacher_the_domains_are_brought_together_in_the_control_too(
     report = read_report(run(plan, out=tmp_path / "run"))
     assert report["models"]["source_only"]["title"] == "the source's labels, domains left apart"
     assert report["verdict"]["sentence"].lower().count("distillation") >= 1
+
+
+@pytest.mark.parametrize("select", ["entropy", "neighbourhood", "weighted"])
+def test_a_checkpoint_may_be_chosen_without_labels_of_the_target(
+    both: tuple[Path, Path], tmp_path: Path, select: str
+) -> None:
+    plan = plan_from_recipe(parse_recipe(recipe(both), [f"student.train.select={select}", "controls=[labels]"]))
+    folder = run(plan, out=tmp_path / "first")
+    (told,) = (note for note in read_report(folder)["verdict"]["notes"] if "was chosen by" in note)
+    assert told.startswith("The epoch of student and controls was chosen by")
+    found = dict(np.load(both[1]))
+    np.savez(both[1], **{**found, "y_train": np.random.default_rng(5).permutation(found["y_train"])})
+    again = run(
+        plan_from_recipe(parse_recipe(recipe(both), [f"student.train.select={select}", "controls=[labels]"])),
+        out=tmp_path / "second",
+    )
+    assert checksum(load_model(folder / "student").net) == checksum(load_model(again / "student").net)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["student.train.select=entropy", "data.target=null"], "entropy looks at samples of data.target, but there is"),
+        (["teacher={model: mlp, train: {select: entropy}}"], "teacher.train.select expects validation"),
+        (["student.train.select=luck"], "got 'luck'"),
+    ],
+)
+def test_a_choice_without_a_target_is_refused(both: tuple[Path, Path], settings: list[str], told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(recipe(both, "cross_entropy"), settings)
+    assert told in str(caught.value)

@@ -65,6 +65,7 @@ def test_a_run_tells_of_generated_samples(tmp_path: Path) -> None:
     assert (told["samples"], told["rounds"], told["preset"]) == (200, 8, "fast_meta")
     assert [gauge["round"] for gauge in told["gauges"]] == list(range(8))
     assert all(0 <= gauge["agreement"] <= 1 and gauge["statistics_gap"] > 0 for gauge in told["gauges"])
+    assert report["cost"]["seconds"]["generating"] == pytest.approx(told["seconds"], abs=0.01)
     assert len(told["pictures"]) == 10 and all(len(one["real"]) == 8 for one in told["pictures"].values())
     assert told["nearest"]["generated"]["least"] > 0 and 0 <= told["nearest"]["nearer_than_1_percent_of_test"] <= 1
     assert (folder / "generated" / "grid.png").read_bytes().startswith(b"\x89PNG")
@@ -104,6 +105,14 @@ def test_samples_that_were_changed_on_disk_are_refused(tmp_path: Path) -> None:
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "key": "other"}))
     with pytest.raises(FolderError, match="samples of another teacher or recipe"):
         generated(workshop, teachers)
+
+
+def test_digits_without_data_beat_the_best_noise(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "recipes" / "digits-generated.yaml").read_text()
+    text = text.replace("seeds: 3", "seeds: 1") + "controls: [uniform_noise, matched_noise]\nexport: {onnx: false}\n"
+    report = read_report(run(plan_from_recipe(parse_recipe(text)), out=tmp_path / "run"))
+    assert report["models"]["student"]["metrics"]["accuracy"]["mean"] >= 0.9
+    assert report["verdict"]["outcome"] == "helped" and report["verdict"]["ci95"][0] > 0
 
 
 @pytest.mark.parametrize("preset", ["dafl", "deep_inversion", "cmi", "gan", "noise"])

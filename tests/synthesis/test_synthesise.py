@@ -117,6 +117,14 @@ def test_trouble_is_named() -> None:
     assert "no numbers any more; lower data.generated.rate" in str(trouble(gauge(parts={"one_hot": float("nan")}), 10))
 
 
+def test_gauges_are_some_forty_however_many_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "trouble", lambda gauge, classes: None)
+    pool = Pool(FRAME, size=24, batch=12, classes=3)
+    maker = Constant(torch.rand(1, 8, 8))
+    found = synthesise(maker, guide_for(FRAME), pool, Course(200), tmp_path).gauges
+    assert 40 <= len(found) <= 42 and found[0]["round"] == 0 and found[-1]["round"] == 199
+
+
 def test_minutes_end_the_work_early(tmp_path: Path) -> None:
     pool = Pool(FRAME, size=24, batch=12, classes=3)
     maker = FromLatents(FRAME, classes=3, latent=5, width=4, rate=0.03, steps=1, meta=1.0)

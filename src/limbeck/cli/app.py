@@ -209,20 +209,81 @@ app.command(epilog="Example: limbeck label photos.yaml && limbeck run photos.yam
 app.add_typer(knowledge, name="knowledge")
 
 
-@app.command(epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json")
+@app.command(
+    epilog="Example: limbeck rank timm:resnet50 torchvision:vgg16 run:runs/other --data folder:photos\n\n"
+    "probe: accuracy of a linear classifier on the vector before the candidate's classifier, cross-validated, 0 to "
+    "100 %. LogME: log evidence of the labels given that vector, any number. LEEP: log likelihood of the labels given "
+    "the candidate's own answers, at most 0; a dash where it has no classifier of its own. Larger is better for each. "
+    "Models of a library come with their pretrained weights unless they name others."
+)
+def rank(
+    teachers: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEACHER...",
+            help="run:DIR, timm:NAME, torchvision:NAME, hf:DIR, or a recipe's teacher in braces: "
+            "'{source: file:W.safetensors, model: {resnet: {depth: 20}}}'.",
+        ),
+    ],
+    data: Annotated[str, typer.Option(help="A source such as folder:photos, or a recipe (.yaml) whose data is meant.")],
+    samples: Annotated[int, typer.Option(min=10, help="Labelled training samples that are asked about.")] = 2000,
+    by: Annotated[str, typer.Option(help="What orders them: probe, logme or leep.")] = "probe",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Put candidates for a teacher in order before anything is trained, the best first."""
+    from limbeck.cli.rank_teachers import ranked, ranking_table
+
+    found = ranked(teachers, data, samples, by, device, console)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found]))
+    else:
+        Console().print(ranking_table(found))
+
+
+@app.command(
+    epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json\n\n"
+    "Example: limbeck evaluate runs/demo --robust --corruptions noise,blur --budget 5"
+)
 def evaluate(
     place: Annotated[Path, typer.Argument(help="A run folder, or the export/ folder of one.")],
     data: Annotated[
         str | None, typer.Option(help="Other data, such as folder:photos; otherwise the run's test split.")
     ] = None,
+    robust: Annotated[
+        bool, typer.Option("--robust", help="Ask about corrupted samples, and put the answers into a run's report.")
+    ] = False,
+    corruptions: Annotated[
+        str | None, typer.Option(help="With --robust: corruptions or families of them, such as blur,jpeg; else all.")
+    ] = None,
+    severities: Annotated[str | None, typer.Option(help="With --robust: of 1 to 5; 1,3,5 unless given.")] = None,
+    samples: Annotated[int | None, typer.Option(help="With --robust: how many at most; 2,000 unless given.")] = None,
+    ood: Annotated[
+        str | None, typer.Option(help="With --robust: data of another kind, to be told from a model's own.")
+    ] = None,
+    budget: Annotated[float | None, typer.Option(help="With --robust: minutes, after which it stops.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a run's models, or an exported file, on test samples."""
+    if not robust and (wrong := _only_robust(corruptions, severities, samples, ood, budget)):
+        raise UserError(f"--{wrong} goes with --robust.")
+    if robust:
+        from limbeck.cli.robust import measure_robustness, request_of, robust_table
+
+        request = request_of(corruptions, severities, samples, ood, budget)
+        _print(measure_robustness(place, request, data, console), as_json, robust_table)
+        return
     from limbeck.cli.tables import metrics_table
     from limbeck.run.evaluation import evaluate as measure
 
     found = measure(place, data, tell=lambda text: console.print(escape(text), highlight=False))
     _print(found, as_json, metrics_table)
+
+
+def _only_robust(*given: object) -> str | None:
+    """Return the first option that was given of those that stand beside --robust."""
+    names = ("corruptions", "severities", "samples", "ood", "budget")
+    return next((name for name, value in zip(names, given, strict=True) if value is not None), None)
 
 
 @app.command(epilog="Example: limbeck export runs/demo")

@@ -83,13 +83,15 @@ def bootstrap(
     *,
     resamples: int = 200,
     seed: int = 0,
+    within: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
-    """Return the interval of a metric in 0..1 that is no mean over samples, such as the worst class.
+    """Return the interval of a metric that is no mean over samples, such as the worst class.
 
-    metric: takes probabilities [N, C] and labels [N]. probabilities: [S, N, C]; labels: [N]. Seeds and
-    samples are drawn with replacement independently of each other (Owen 2007, "The pigeonhole bootstrap").
-    Such metrics are biased on resamples (a smallest class gets smaller), so the percentiles are moved by the
-    bootstrap's own bias to lie around the estimate, within 0..1. Raises ValueError for other shapes.
+    metric: takes probabilities [N, C] and labels [N]. probabilities: [S, N, C]; labels: [N]; within: the least and the
+    highest value that the metric can have. Seeds and samples are drawn with replacement independently of each other
+    (Owen 2007, "The pigeonhole bootstrap"). Such metrics are biased on resamples (a smallest class gets smaller), so
+    the percentiles are moved by the bootstrap's own bias to lie around the estimate. Raises ValueError for other
+    shapes.
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     if probabilities.ndim != 3 or probabilities.shape[1:2] != labels.shape or probabilities.size == 0:
@@ -100,7 +102,7 @@ def bootstrap(
     values = tuple(float(metric(one, labels)) for one in probabilities)
     mean = float(np.mean(values))
     drawn = _pigeonhole(metric, probabilities, labels, resamples, np.random.default_rng(seed))
-    moved = np.clip(drawn - drawn.mean() + mean, 0.0, 1.0)
+    moved = np.clip(drawn - drawn.mean() + mean, *within)
     low, high = np.quantile(moved, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
     return Interval(mean, min(float(low), mean), max(float(high), mean), values)
 

@@ -6,8 +6,14 @@ from typing import Literal
 
 Outcome = Literal["helped", "hurt", "equal", "unclear"]
 
-RATES = ("accuracy", "map")
-NAMES = {"map": "mean average precision", "mse": "mean squared error", "nmse": "standardised mean squared error"}
+CORRUPTED = "corruption accuracy"
+RATES = ("accuracy", "map", CORRUPTED)
+NAMES = {
+    CORRUPTED: "accuracy on corrupted samples",
+    "map": "mean average precision",
+    "mse": "mean squared error",
+    "nmse": "standardised mean squared error",
+}
 
 
 def opening(outcome: Outcome, margin: float, metric: str, subject: str = "Distillation") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,14 +73,17 @@ class Timm(nn.Module):
         given = timm.get_pretrained_cfg(name)
         grown = {"img_size": size} if size is not None and given is not None and given.fixed_input_size else {}
         head = {} if classes is None else {"num_classes": classes}
-        self.net = _downloading(pretrained, lambda: timm.create_model(name, pretrained=pretrained, **head, **grown))
+        self.net = _downloading(
+            pretrained, lambda: timm.create_model(name, pretrained=pretrained, **head, **grown), _once("timm", name)
+        )
         self.own_names: tuple[str, ...] | None = None
         own = timm.data.resolve_model_data_config(self.net)
         side = own["input_size"][1:] if size is None else (size, size)
         self.front = _front(shape, side, own["mean"], own["std"])
         left = _start_from(self.net, weights)
-        swapped = pretrained and given is not None and given.num_classes != (classes or given.num_classes)
+        swapped = _new_head(self.net) if pretrained and weights is None else ()
         self.left: dict[str, Tensor] | None = None if swapped else left
+        self.fresh = swapped or tuple(left)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits [B, C] for pictures [B, K, H, W] in 0..1."""
@@ -115,11 +118,19 @@ class Torchvision(nn.Module):
         own = best.transforms()
         side = own.crop_size[0] if size is None else size
         self.front = _front(shape, (side, side), own.mean, own.std)
-        self.left: dict[str, Tensor] | None = {}
+        if isinstance(self.net, (models.Inception3, models.GoogLeNet)):
+            self.net.transform_input = True  # these weights want it, which torchvision says only where it loads them
+        left: dict[str, Tensor] = {}
         if pretrained:
-            state = _downloading(True, lambda: best.get_state_dict(progress=False, check_hash=True, weights_only=True))
-            self.left = _take_over(self.net, state, f"torchvision's {name}")
-        self.left = _start_from(self.net, weights) or self.left
+            state = _downloading(
+                True,
+                lambda: best.get_state_dict(progress=False, check_hash=True, weights_only=True),
+                _once("torchvision", name),
+            )
+            left = _take_over(self.net, state, f"torchvision's {name}")
+        left = left if weights is None else _start_from(self.net, weights)
+        self.left: dict[str, Tensor] | None = left
+        self.fresh = tuple(left)
 
     def forward(self, inputs: Tensor) -> Any:
         """Return what the model says about pictures [B, K, H, W] in 0..1; its logits are [B, C]."""
@@ -143,7 +154,9 @@ class Hf(nn.Module):
         place = str(folder) if folder.is_dir() else name
         head = {} if classes is None else {"num_labels": classes}
         config = _downloading(
-            True, lambda: transformers.AutoConfig.from_pretrained(place, trust_remote_code=False, **head)
+            True,
+            lambda: transformers.AutoConfig.from_pretrained(place, trust_remote_code=False, **head),
+            _once("hf", name),
         )
         named = tuple(str(config.id2label[number]) for number in range(config.num_labels))
         numbered = tuple(f"LABEL_{number}" for number in range(len(named)))
@@ -156,17 +169,25 @@ class Hf(nn.Module):
         if size is not None:
             config.image_size = size
         maker = transformers.AutoModelForImageClassification
+        self.fresh: tuple[str, ...] = ()
         if (folder / WEIGHTS).is_file() or pretrained:
-            self.net = _downloading(
+            self.net, told = _downloading(
                 True,
                 lambda: maker.from_pretrained(
-                    place, config=config, ignore_mismatched_sizes=True, use_safetensors=True, trust_remote_code=False
+                    place, config=config, ignore_mismatched_sizes=True, use_safetensors=True, trust_remote_code=False,
+                    output_loading_info=True,
                 ),
-            )
+                _once("hf", name),
+            )  # fmt: skip
+            self.fresh = _not_loaded(self.net, told)
         else:
             self.net = maker.from_config(config, trust_remote_code=False)
         self.net.train()
-        own_head = _downloading(True, lambda: transformers.AutoConfig.from_pretrained(place, trust_remote_code=False))
+        own_head = _downloading(
+            True,
+            lambda: transformers.AutoConfig.from_pretrained(place, trust_remote_code=False),
+            _once("hf", name),
+        )
         self.left: dict[str, Tensor] | None = {} if own_head.num_labels == config.num_labels else None
         mean, std, own = _preprocessing(folder)
         side = size or _side(config, own)
@@ -181,8 +202,34 @@ class Hf(nn.Module):
 LIBRARIES = {"timm": Timm, "torchvision": Torchvision, "hf": Hf}
 """Models of libraries by their names in a recipe: each brings a normalisation of its own. `own_names` are those of the
 classes of its own head, which it has where no number of classes is given, None where nothing names them. `left` are the
-tensors of that head where another one took its place, by name, None where the library does not give them away.
+tensors of that head where another one took its place, by name, None where the library does not give them away; `fresh`
+are the names of parameters and buffers that are new where the others came from elsewhere.
 """
+
+FETCHING = {
+    "timm": (
+        "import timm; from safetensors.torch import save_file; "
+        "save_file(timm.create_model('{name}', pretrained=True).state_dict(), '{file}.safetensors')"
+    ),
+    "torchvision": (
+        "import torchvision; from safetensors.torch import save_file; "
+        "save_file(torchvision.models.get_model('{name}', weights='DEFAULT').state_dict(), '{file}.safetensors')"
+    ),
+    "hf": (
+        "import transformers as t; "
+        "t.AutoModelForImageClassification.from_pretrained('{name}').save_pretrained('{file}'); "
+        "t.AutoImageProcessor.from_pretrained('{name}').save_pretrained('{file}')"
+    ),
+}
+"""What fetches weights once, where there is a network, into a file or folder that a recipe can name after."""
+
+
+def _once(library: str, name: str) -> str:
+    """Return how the weights of a model are fetched where there is a network, and named where there is none."""
+    file = name.rpartition("/")[2]
+    command = FETCHING[library].format(name=name, file=file)
+    named = f"name: ./{file}" if library == "hf" else f"name: {name}, weights: {file}.safetensors"
+    return f'where there is one, run once: python -c "{command}"; bring that here and say {{{library}: {{{named}}}}}'
 
 
 def _library(name: str, extra: str) -> ModuleType:
@@ -211,8 +258,8 @@ def _front(
     return Front((size[0], size[1]), mean, std, channels)
 
 
-def _downloading(downloads: bool, make: Callable[[], Any]) -> Any:
-    """Make something that may have to be downloaded; what goes wrong then becomes a sentence."""
+def _downloading(downloads: bool, make: Callable[[], Any], otherwise: str) -> Any:
+    """Make something that may have to be downloaded; what goes wrong becomes a sentence with what to do otherwise."""
     try:
         return make()
     except Exception as error:  # networks, hubs and archives fail in many ways
@@ -220,9 +267,26 @@ def _downloading(downloads: bool, make: Callable[[], Any]) -> Any:
             raise
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(
-            f"It cannot be read or downloaded: {reason[:200]}. Without a network, name a folder or a file of "
-            f"weights that is here, or leave out pretrained."
+            f"It cannot be read or downloaded: {reason[:200].rstrip('.')}. Without a network: {otherwise}; or leave "
+            f"out pretrained."
         ) from error
+
+
+def _new_head(net: Any) -> tuple[str, ...]:
+    """Return the names of what timm made anew in a model that it loaded: classifiers, where their size is another."""
+    given = net.pretrained_cfg
+    if net.num_classes == given.get("num_classes"):
+        return ()
+    heads = given.get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else heads
+    return tuple(f"net.{name}" for name in net.state_dict() if name.startswith(tuple(f"{head}." for head in heads)))
+
+
+def _not_loaded(net: nn.Module, told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of what transformers did not find in the weights that it loaded, or found in another shape."""
+    mismatched = {one if isinstance(one, str) else one[0] for one in told["mismatched_keys"]}
+    new = mismatched | set(told["missing_keys"])
+    return tuple(f"net.{name}" for name in net.state_dict() if name in new)
 
 
 def _start_from(net: nn.Module, weights: str | None) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from limbeck.preflight.data import check_classes, check_inputs, check_splits, li
 from limbeck.preflight.duplicates import check_duplicates, check_near_duplicates
 from limbeck.preflight.eval_mode import check_eval_mode
 from limbeck.preflight.finding import Finding
+from limbeck.preflight.generated import check_generated
 from limbeck.preflight.gradients import check_gradients, check_objective, check_student_varies
 from limbeck.preflight.layers import check_layers
 from limbeck.preflight.learning import judge, trials
@@ -43,7 +44,14 @@ OF_VALUES: tuple[Check, ...] = (
     check_duplicates,
     check_near_duplicates,
 )
-OF_MODELS: tuple[Check, ...] = (check_weights, check_start, check_capacity, check_objective, count_questions)
+OF_MODELS: tuple[Check, ...] = (
+    check_weights,
+    check_start,
+    check_capacity,
+    check_objective,
+    count_questions,
+    check_generated,
+)
 OF_A_FINISHED_TEACHER: tuple[Check, ...] = (
     check_accuracy,
     check_class_order,

@@ -42,6 +42,8 @@ class DataSection(Strict):
     unless given.
     unlabelled_classes: classes that student, controls and validation see no label of; their samples are shown.
     unseen_classes: classes that they see no sample of either; a teacher that is trained here still does.
+    label_noise: share of training labels, the teacher's too, that is given another class by chance; those of validation
+    and test samples stay right.
     classes: keep these classes alone, numbered in this order; all unless given.
     augment: changes of the pictures, applied in this order.
     views: how many views there are of a sample, the untouched one among them (epoch e shows view e mod N), or fresh
@@ -68,6 +70,7 @@ class DataSection(Strict):
     labels_per_class: Count | None = None
     unlabelled_classes: tuple[str, ...] = ()
     unseen_classes: tuple[str, ...] = ()
+    label_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0
     classes: tuple[str, ...] | None = None
     augment: tuple[TransformChoice, ...] = ()
     views: Count | Literal["fresh"] = "fresh"
@@ -109,6 +112,10 @@ class DataSection(Strict):
 
     @model_validator(mode="after")
     def _classes_hidden_once(self) -> DataSection:
+        if self.label_noise and (self.unseen_classes or self.unlabelled_classes):
+            raise ValueError(
+                "label_noise would give away hidden classes; expected it without unseen_classes and unlabelled_classes"
+            )
         if self.unseen_classes and self.target is not None:
             raise ValueError("unseen_classes does not go with target, whose samples are shown whatever they are of")
         if both := [name for name in self.unlabelled_classes if name in self.unseen_classes]:
@@ -128,7 +135,8 @@ class DataSection(Strict):
             raise ValueError(
                 f"task {self.task} reads labels from csv:, npz: or diabetes, got the source {self.source!r}"
             )
-        of_classes = {"labels_per_class": self.labels_per_class, "classes": self.classes, "target": self.target}
+        of_classes: dict[str, object] = {"label_noise": self.label_noise or None}
+        of_classes |= {"labels_per_class": self.labels_per_class, "classes": self.classes, "target": self.target}
         of_classes |= {"unlabelled_classes": self.unlabelled_classes, "unseen_classes": self.unseen_classes}
         for key, there in of_classes.items():
             if there not in (None, ()):

@@ -17,8 +17,10 @@ from limbeck.recipe.schema import Strict, section_of
 from limbeck.recipe.sources import OF_CLASSES, kind_of, named_model
 from limbeck.recipe.tasks import CONTROLS_OF, MARGIN, check_controls
 from limbeck.recipe.teacher import TeacherSection
+from limbeck.recipe.withheld import check_hidden_classes, check_selecting
 
 SWEPT = ("objective", "stages", "student")
+WHOLE = {"objective", "stages"}  # what a recipe needs one of
 MOST_VARIANTS = 256
 CONTROLS = CONTROLS_OF["classification"]
 
@@ -31,6 +33,8 @@ ControlName = Literal[
 TEACHER = "teacher"  # as a student's source
 
 Layer = Annotated[int, Field(ge=0)]
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+Named = Annotated[dict[str, Any], Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -77,10 +81,12 @@ class LearnerSection(Strict):
     """Who learns in a stage, where that is not the student that ships.
 
     model: its architecture.
+    source: weights to start from, as a student's, `file:WEIGHTS.safetensors` or `run:DIR`.
     normalise: what its pictures go through first.
     """
 
     model: ModelChoice
+    source: Annotated[str, Field(pattern=r"^(file|run):.+")] | None = None
     normalise: Literal["data", "none"] | NormaliseSection = "data"
 
 
@@ -141,9 +147,10 @@ class Recipe(Strict):
     controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
     margin: a difference in accuracy below it does not matter, 0..1; 0.05 for regression unless given, a share of the
     control's squared error, and 0.01 of mean average precision for multi-label.
-    evaluate: measures of a classifier beyond accuracy.
+    evaluate: measures of a classifier beyond accuracy; `robustness` asks all models about corrupted samples too.
     export: what ships.
-    sweep: values by dotted key, such as objective.soft_labels.temperature; every combination is a variant.
+    sweep: values by dotted key, such as objective.soft_labels.temperature, in a list or by names of yours; every
+    combination is a variant.
     """
 
     name: Name = "run"
@@ -158,9 +165,9 @@ class Recipe(Strict):
     stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None
     controls: tuple[ControlName, ...] | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
-    evaluate: tuple[Literal["calibration", "agreement"], ...] = ("calibration", "agreement")
+    evaluate: tuple[Literal["calibration", "agreement", "robustness"], ...] = ("calibration", "agreement")
     export: ExportSection = ExportSection()
-    sweep: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)] | None = None
+    sweep: Annotated[dict[str, Values | Named], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -172,7 +179,8 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _sweep_of_what_can_be_shared(self) -> Recipe:
-        for path, values in (self.sweep or {}).items():
+        for path, given in (self.sweep or {}).items():
+            values = list(given.values()) if isinstance(given, dict) else given
             if path.partition(".")[0] not in SWEPT:
                 raise ValueError(
                     f"sweep expects keys below {', '.join(SWEPT)}, such as objective.soft_labels.temperature, got "
@@ -186,7 +194,8 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _one_sequence(self) -> Recipe:
-        if (self.objective is None) == (self.stages is None):
+        swept = WHOLE & set(self.sweep or {})  # then each variant has one
+        if (self.objective is None) == (self.stages is None) and not (swept and self.objective is None):
             raise ValueError("expected either objective (one stage) or stages (several), exactly one of them")
         if self.stages is not None and self.balance != "none":
             raise ValueError("balance stands beside an objective; with stages, give it to each stage that has it")
@@ -219,6 +228,8 @@ class Recipe(Strict):
         task, teacher = self.data.task, self.teacher
         if self.export.int8:
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
+        if "robustness" in self.evaluate:
+            raise ValueError(f"evaluate: robustness is measured of classifiers, got task {task!r}; leave it out")
         named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
         if teacher and (kind_of(teacher.source) in OF_CLASSES or named):
             raise ValueError(
@@ -244,19 +255,9 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
-    def _teacher_for_hidden_classes(self) -> Recipe:
-        hidden = [key for key in ("unlabelled_classes", "unseen_classes") if getattr(self.data, key)]
-        if not hidden:
-            return self
-        terms = [term for stage in self.resolved_stages() for term in stage.objective]
-        asked = self.teacher is not None and any(term.is_own or TERMS[term.name].needs for term in terms)
-        if not asked and self.student.source is None:
-            raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
-        if self.teacher is not None and (self.teacher.labels == "same" or self.teacher.itself or self.teacher.mutual):
-            raise ValueError(
-                f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one "
-                f"that is trained on all labels, or a finished one"
-            )
+    def _what_is_withheld(self) -> Recipe:
+        check_hidden_classes(self)
+        check_selecting(self)
         return self
 
     @model_validator(mode="after")
@@ -295,7 +296,8 @@ class Recipe(Strict):
     def resolved_stages(self) -> tuple[StageSection, ...]:
         """Return the stages, the short form as one, with `from` and `train` filled in."""
         if self.stages is None:
-            assert self.objective is not None  # checked above
+            if self.objective is None:  # a sweep gives them
+                return ()
             terms = {"objective": self.objective, "balance": self.balance, "freeze": self.student.freeze}
             return (StageSection(**{"name": "student", "from": "scratch", **terms, "train": self.student.train}),)
         filled, before = [], "scratch"

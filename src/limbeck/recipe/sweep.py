@@ -17,7 +17,9 @@ from limbeck.recipe.setting import set_value
 
 @dataclass(frozen=True)
 class Variant:
-    """One point of the grid. name: "01", "02", ...; settings: value by dotted name; recipe: without `sweep`."""
+    """One point of the grid. name: "01", "02", ...; settings: value, or its name, by dotted name; recipe: without
+    `sweep`.
+    """
 
     name: str
     settings: dict[str, Any]
@@ -32,7 +34,7 @@ def variants_of(recipe: Recipe, source: str = "recipe") -> tuple[Variant, ...]:
     if recipe.sweep is None:
         return ()
     content = recipe.model_dump(mode="json", by_alias=True)
-    sweep: dict[str, list[Any]] = content.pop("sweep")
+    sweep = {path: _named(values) for path, values in content.pop("sweep").items()}
     alone = [[{path: value} for value in values] for path, values in sweep.items()]
     mistakes = [text for point in itertools.chain(*alone) for text in _attempt(content, point)[1]]
     grid = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
@@ -41,7 +43,16 @@ def variants_of(recipe: Recipe, source: str = "recipe") -> tuple[Variant, ...]:
     if mistakes:
         raise RecipeError(list(dict.fromkeys(mistakes)), source)
     width = max(2, len(str(len(tried))))
-    return tuple(Variant(f"{number:0{width}}", point, made) for number, (point, made, _) in enumerate(tried, 1) if made)
+    return tuple(
+        Variant(f"{number:0{width}}", {path: shown for path, (shown, _) in point.items()}, made)
+        for number, (point, made, _) in enumerate(tried, 1)
+        if made
+    )
+
+
+def _named(values: list[Any] | dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return what each value is called in the report, with the value: its name where it has one, else itself."""
+    return list(values.items()) if isinstance(values, dict) else [(value, value) for value in values]
 
 
 def title_of(settings: dict[str, Any]) -> str:
@@ -64,11 +75,11 @@ def _is_only(end: str, paths: list[str]) -> bool:
     return end in paths or sum(path.endswith(f".{end}") for path in paths) == 1
 
 
-def _attempt(content: dict[str, Any], settings: dict[str, Any]) -> tuple[Recipe | None, list[str]]:
+def _attempt(content: dict[str, Any], settings: dict[str, tuple[Any, Any]]) -> tuple[Recipe | None, list[str]]:
     """Return the recipe with these settings, or the sentences about what is wrong with it."""
     changed = copy.deepcopy(content)
-    told = ", ".join(f"{path}={value}" for path, value in settings.items())
-    for path, value in settings.items():
+    told = ", ".join(f"{path}={shown}" for path, (shown, _) in settings.items())
+    for path, (_, value) in settings.items():
         if problem := set_value(changed, path, value):
             return None, [f"sweep: {told}: {problem}"]
     try:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from limbeck.evaluate.wording import inside
-from limbeck.report import facts, figures, measures, names, numbers, sweep, tables
+from limbeck.report import facts, figures, measures, names, numbers, robustness, sweep, tables
 from limbeck.report.balance import balance_facts, balance_figure, balanced
 from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limit, hidden_table
 from limbeck.report.confusion import confusion_figure
@@ -40,6 +40,7 @@ def render_html(report: Report) -> str:
         "domain_drawings": _drawn(report, domain_figure, pictured(report)),
         "earlier": earlier_table(report),
         "earlier_told": earlier_told(report) if report.get("earlier_classes") else "",
+        **_robust(report),
         "hidden": hidden_table(report),
         "hidden_limit": hidden_limit(report) if report.get("hidden_classes") else "",
         "generated": generated_facts(report),
@@ -66,6 +67,19 @@ def render_html(report: Report) -> str:
         "environment": facts.environment_facts(report),
         "data": facts.data_facts(report),
     })  # fmt: skip
+
+
+def _robust(report: Report) -> dict[str, Any]:
+    found = robustness.section_of(report)
+    drawn = [("Accuracy against severity", robustness.severity_figure)] if found and found["corruptions"] else []
+    drawn += [("Accuracy against coverage, clean samples", robustness.coverage_figure)] if found else []
+    return {
+        "robust": found,
+        "robust_facts": robustness.robust_facts(report),
+        "robust_table": robustness.robust_table(report),
+        "robust_drawings": [(title, Markup(draw(report))) for title, draw in drawn],  # noqa: S704
+        "robust_label": lambda key: robustness.label(report, key),
+    }
 
 
 def render_summary(report: Report) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import facts, measures, sweep, tables
+from limbeck.report import facts, measures, robustness, sweep, tables
 from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limit, hidden_table
 from limbeck.report.domains import domains_table
 from limbeck.report.generated import generated_facts
@@ -20,7 +20,7 @@ def render_markdown(report: Report) -> str:
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)),
         *(_facts("Generated samples", made) if (made := generated_facts(report)) else ()),
-        *_table("Both domains", domains_table(report), True),
+        *_table("Both domains", domains_table(report), True), *_robust(report),
         *_table("Old and new classes", earlier_table(report)),
         *_notes([earlier_told(report)] if report.get("earlier_classes") else []),
         *_table("Classes never labelled", hidden_table(report)),
@@ -81,6 +81,17 @@ def _table(title: str, table: tables.Table | None, titled: bool = False) -> Iter
             cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
             yield _line([row.label, *cells])
     yield ""
+
+
+def _robust(report: Report) -> Iterator[str]:
+    found = robustness.section_of(report)
+    if found is None:
+        return
+    yield from _table("Robustness", robustness.robust_table(report), True)
+    yield from (f"- {name}: {_escape(text)}" for name, text in robustness.robust_facts(report))
+    yield ""
+    if found["verdict"]:
+        yield from _notes([found["verdict"]["sentence"]])
 
 
 def _stages(report: Report) -> Iterator[str]:

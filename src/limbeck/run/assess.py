@@ -194,7 +194,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
     labelled = int(known(labels[data.train]).sum())
     views = plan.views
     return {
-        "source": _public(data.source),
+        "source": public_source(data.source),
         "kind": data.kind,
         "shape": list(data.shape),
         "columns": _columns(data.preprocessing),
@@ -259,6 +259,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         notes=[
             *chosen_by,
             *remarks.short_training(plan, stage, findings.fits[keys[STUDENT]]),
+            *remarks.chosen_without_labels(stage),
             *remarks.whose_labels(plan, stage),
             *remarks.same_start(plan),
             *remarks.on_the_peer(findings.fits[keys[STUDENT]]),
@@ -345,7 +346,7 @@ def _title(role: str, name: str, key: str) -> str:
     return f"stage {stage}" if role == "stage" else "one of the ensemble" if role == MEMBER else role
 
 
-def _public(source: str) -> str:
+def public_source(source: str) -> str:
     """Return a source without the folders above its last one, which are the user's own business."""
     kind, colon, place = source.partition(":")
     return f"{kind}:{place.rstrip('/').rpartition('/')[2]}" if colon else source

@@ -43,6 +43,12 @@ def describe_generated(plan: Plan, folder: Path) -> dict[str, Any] | None:
     }
 
 
+def seconds_of_generating(folder: Path) -> dict[str, float]:
+    """Return the time that making samples took, for the cost of a run; nothing where none were made."""
+    path = folder / FOLDER / MANIFEST
+    return {"generating": json.loads(path.read_text(encoding="utf-8"))["seconds"]} if path.is_file() else {}
+
+
 def _real_beside(plan: Plan) -> int:
     assert plan.generated is not None
     return len(plan.data.shown.get("labels", ())) if plan.generated.real == "together" else 0

@@ -9,7 +9,6 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
 from limbeck.evaluate.domain_gap import proxy_distance, unbiased_discrepancy
 from limbeck.evaluate.intervals import rate
@@ -19,12 +18,12 @@ from limbeck.objectives.domain_term import vectors
 from limbeck.run.answers import entry
 from limbeck.run.assess import Findings
 from limbeck.run.chains import BySeed
+from limbeck.run.choosing import some_of
 from limbeck.run.fits import best_seed
 from limbeck.run.plan import Plan
 from limbeck.train.loop import predict
 
-COMPARED = 1000  # samples of each domain
-DRAWN = 200  # of them in the picture
+DRAWN = 200  # of the compared samples in the picture
 
 
 def describe_domains(plan: Plan, findings: Findings) -> dict[str, Any] | None:
@@ -36,7 +35,7 @@ def describe_domains(plan: Plan, findings: Findings) -> dict[str, Any] | None:
     data = plan.data
     if data.in_domain is None:
         return None
-    samples = [_some(data, 0), _some(data, 1)]
+    samples = [some_of(data, 0), some_of(data, 1)]
     models = {}
     for key, fits in findings.fits.items():
         features = _features(fits[best_seed(fits)].model, data.pool, samples)
@@ -47,13 +46,6 @@ def describe_domains(plan: Plan, findings: Findings) -> dict[str, Any] | None:
             "picture": None if features is None else _picture(*features),
         }
     return {"in_domain_test": len(data.in_domain), "compared": [len(rows) for rows in samples], "models": models}
-
-
-def _some(data: Data, domain: int) -> Tensor:
-    """Return training rows of a domain, as they lie, at most COMPARED."""
-    assert data.pool.domain is not None
-    rows = data.train[data.pool.domain.cpu()[data.train] == domain]
-    return rows[torch.linspace(0, len(rows) - 1, min(COMPARED, len(rows))).long()]
 
 
 def _accuracy(fits: BySeed, samples: Samples) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import yaml
 
 from limbeck.data.combine import take
 from limbeck.data.csv_table import held_out, read_labelled
-from limbeck.data.dataset import prepared
+from limbeck.data.dataset import Data, prepared
 from limbeck.data.preprocess import Preprocessing
 from limbeck.data.samples import Samples
 from limbeck.data.scaling import Scaling
@@ -22,6 +22,7 @@ from limbeck.export.manifest import GRAPH, INT8, check_file, find_bundle, read_m
 from limbeck.export.run_onnx import Session
 from limbeck.models.weights import read_card
 from limbeck.recipe.load import parse_recipe
+from limbeck.recipe.model import Recipe
 from limbeck.recipe.sources import expand
 from limbeck.run.answers import Answers
 from limbeck.run.folder import RECIPE, is_python_run, is_run, refuse_changed
@@ -53,10 +54,8 @@ def evaluate(
     if source is None:
         raise FolderError(f"{bundle} is a bundle without data; name some with --data, such as --data folder:photos.")
     manifest = read_manifest(bundle)
-    table = manifest.get("table")
-    learned = None if table is None else Preprocessing.from_json(table["preprocessing"])
     task = _task(manifest)
-    samples = _samples(source, manifest["classes"], manifest["input"], manifest["input"]["shape"], learned, task.name)
+    samples = samples_for_bundle(manifest, source)
     _tell_repeated(bundle.parent, samples, tell)
     files = {name: check_file(bundle, name, manifest) for name in (GRAPH, INT8) if name in manifest["files"]}
     asked = {name: answers_of_file(Session(path), 0, samples, task.read_file) for name, path in files.items()}
@@ -68,7 +67,7 @@ def _evaluate_run(run: Path, source: str | None, tell: Callable[[str], object]) 
     names |= {path.name: path for path in sorted((run / "controls").glob("*"))}
     read_report(run)
     models = {name: load_model(path) for name, path in names.items() if (path / "model.json").is_file()}
-    samples = _test_of(run) if source is None else _other(run, source)
+    samples = data_of(run)[0].test if source is None else samples_for_run(run, source)
     _tell_repeated(run, samples, tell)
     task = _task(read_card(run / "student"))
     asked = {
@@ -91,21 +90,56 @@ def _tell_repeated(run: Path, samples: Samples, tell: Callable[[str], object]) -
         )
 
 
-def _test_of(run: Path) -> Samples:
+def data_of(run: Path) -> tuple[Data, Recipe]:
+    """Return the data of a run and its recipe; DataError where they came from Python, or changed since."""
     text = (run / RECIPE).read_text(encoding="utf-8")
     if is_python_run(run):
         raise DataError(f"The data of {run} came from Python; name some with --data, such as --data folder:photos.")
-    data = open_data(parse_recipe(text, source=str(run / RECIPE)).data)
+    recipe = parse_recipe(text, source=str(run / RECIPE))
+    data = open_data(recipe.data)
     refuse_changed(run, data)
-    return data.test
+    return data, recipe
 
 
-def _other(run: Path, source: str) -> Samples:
+def samples_for_run(run: Path, source: str) -> Samples:
+    """Return the labelled samples of another source, as the models of a run take them."""
     card = read_card(run / "student")
+    return _samples(
+        source, card["classes"], reading_of_run(run, card), card["shape"], preprocessing_of(card), _task(card).name
+    )
+
+
+def reading_of_run(run: Path, card: dict[str, Any]) -> dict[str, Any]:
+    """Return how a run reads pictures, at the size and in the colours that its models take."""
     reading = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8")).get("data", {})
     shape = card["shape"]
     wanted = {"size": shape[1:], "channels": "grey" if shape[0] == 1 else "rgb"} if len(shape) == 3 else {}
-    return _samples(source, card["classes"], {**reading, **wanted}, shape, preprocessing_of(card), _task(card).name)
+    return {**reading, **wanted}
+
+
+def samples_for_bundle(manifest: dict[str, Any], source: str) -> Samples:
+    """Return the labelled samples of a source, as the files of a bundle take them."""
+    taken = manifest["input"]
+    return _samples(source, manifest["classes"], taken, taken["shape"], learned_of(manifest), _task(manifest).name)
+
+
+def learned_of(manifest: dict[str, Any]) -> Preprocessing | None:
+    """Return the preprocessing of the tables that a bundle takes; None for other inputs."""
+    table = manifest.get("table")
+    return None if table is None else Preprocessing.from_json(table["preprocessing"])
+
+
+def read_options(reading: dict[str, Any], task: TaskName) -> ReadOptions:
+    """Return how a source is read, from a recipe's or a manifest's keys."""
+    size = reading.get("size")
+    return ReadOptions(
+        size=tuple(size) if size else None,
+        channels=reading.get("channels") or "auto",
+        resize=reading.get("resize") or "squash",
+        background=reading.get("background") or "white",
+        corrupt=reading.get("corrupt") or "error",
+        task=task,
+    )
 
 
 def _samples(
@@ -125,16 +159,7 @@ def _samples(
         raise DataError(f"The model takes {expected}, but --data is {source!r}.")
     if learned is not None:
         return _rows(source, classes, learned, task)
-    size = reading.get("size")
-    options = ReadOptions(
-        size=tuple(size) if size else None,
-        channels=reading.get("channels") or "auto",
-        resize=reading.get("resize") or "squash",
-        background=reading.get("background") or "white",
-        corrupt=reading.get("corrupt") or "error",
-        task=task,
-    )
-    found = open_source(expand(source), options)
+    found = open_source(expand(source), read_options(reading, task))
     samples = found.test if found.test is not None else found.train
     unknown = [name for name in found.classes if name not in classes]
     if unknown and task == "classification":

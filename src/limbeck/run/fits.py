@@ -34,6 +34,7 @@ from limbeck.objectives.objective import ALIGNING, Objective
 from limbeck.objectives.trades import Trades
 from limbeck.recipe.tasks import STAND_INS
 from limbeck.run.board import BOARD, boards
+from limbeck.run.choosing import choice_of
 from limbeck.run.ensemble import Member
 from limbeck.run.inherit import start_from
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
@@ -159,7 +160,8 @@ class Workshop:
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled, role=role)
-        lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score)
+        choice = choice_of(stage.settings.select, plan.data, validation, labels)
+        lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score, choice)
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing

@@ -93,7 +93,7 @@ def _inputs(workshop: Workshop, section: GeneratedSection, teachers: BySeed) -> 
     folder, key = workshop.folder / FOLDER, _key(plan, section, model)
     if (folder / MANIFEST).is_file():
         return _read(folder, key)
-    work = _Work.of(plan, section, model, workshop.device)
+    work = Work.of(plan, section, model, workshop.device)
     said = multiply_adds(work.guide.teacher, work.shown()) * section.batch
     workshop.watcher.say(f"Generating samples ({section.preset})")
     with fitting_threads(said, workshop.device):
@@ -114,7 +114,7 @@ def _inputs(workshop: Workshop, section: GeneratedSection, teachers: BySeed) -> 
 
 
 @dataclass(frozen=True, eq=False)
-class _Work:
+class Work:
     """Everything that a synthesis needs."""
 
     section: GeneratedSection
@@ -126,7 +126,7 @@ class _Work:
     learner: Learner | None
 
     @classmethod
-    def of(cls, plan: Plan, section: GeneratedSection, teacher: Adapted, device: torch.device) -> _Work:
+    def of(cls, plan: Plan, section: GeneratedSection, teacher: Adapted, device: torch.device) -> Work:
         """Make it ready, drawn by the section's seed."""
         preset, frame = PRESETS[section.preset], frame_of(plan, device)
         weights, classes = preset.weights.changed(section.weights), len(plan.data.classes)

@@ -128,6 +128,8 @@ def _opened(plan: Plan, device: torch.device, watcher: Watcher) -> Iterator[tupl
 
 
 def _views(plan: Plan) -> range:
+    if plan.generated is not None:
+        raise UserError("data.generated makes the samples within a run, so there is nothing to label before it.")
     count = 1 if plan.views is None else plan.views.count
     if count == "fresh":
         raise UserError("data.views: fresh has no end that could be labelled; give data.views a number.")

@@ -21,7 +21,7 @@ from limbeck.models.trees import Trees
 from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card
 from limbeck.recipe.choices import MODELS
 from limbeck.recipe.data import NormaliseSection
-from limbeck.recipe.model import TEACHER, StudentSection
+from limbeck.recipe.model import TEACHER, LearnerSection, StudentSection
 from limbeck.recipe.own import build_own
 from limbeck.recipe.schema import Choice
 from limbeck.recipe.sources import expand
@@ -56,7 +56,7 @@ class ModelPlan:
         net = self._net()
         model = Adapted(net, classes=classes, normalise=self.normalise)
         if isinstance(net, Timm | Torchvision | Hf):
-            model.left, model.fresh = net.left, tuple(net.left or ())
+            model.left, model.fresh = net.left, net.fresh
         if self.weights is not None and self.new_head:
             carry_over(model, self.weights, self.names)
         elif self.weights is not None:
@@ -156,10 +156,17 @@ def _anew(choice: Choice, data: Data, *, started: bool) -> Callable[[], nn.Modul
 def student_plan_of(section: StudentSection, data: Data) -> ModelPlan:
     """Return how to make the student of a recipe."""
     if section.source != TEACHER:
-        plan = model_plan_of(section.model, section.normalise, data, section.source)
-        return replace(plan, new_head=True, names=_names(plan.weights, data))
+        return learner_plan_of(section, data)
     plan = model_plan_of(section.model, section.normalise, data)
     return replace(plan, layers=section.layers, anew=plan.build)
+
+
+def learner_plan_of(section: StudentSection | LearnerSection, data: Data) -> ModelPlan:
+    """Return how to make a model that may start from others' weights, with a classifier of its own where theirs is for
+    other classes.
+    """
+    plan = model_plan_of(section.model, section.normalise, data, section.source)
+    return replace(plan, new_head=True, names=_names(plan.weights, data))
 
 
 def _names(weights: Path | None, data: Data) -> Names | None:

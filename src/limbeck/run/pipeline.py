@@ -21,7 +21,7 @@ from limbeck.run.assess import TEACHER, describe_models, describe_stages, drawin
 from limbeck.run.beside import helping
 from limbeck.run.chains import BySeed, Chains, folder_of, steps_by_fit
 from limbeck.run.class_groups import describe_earlier, describe_hidden
-from limbeck.run.describe_generated import describe_generated
+from limbeck.run.describe_generated import describe_generated, seconds_of_generating
 from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
@@ -32,6 +32,7 @@ from limbeck.run.knowledge import check_wishes
 from limbeck.run.plan import Plan, Variant
 from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
+from limbeck.run.robustness import robustness_of_plan
 from limbeck.run.ship import kind_of, ship
 from limbeck.run.speakers import assembled, speaking, train_teachers
 from limbeck.run.surroundings import environment, peak_memory_mib
@@ -111,10 +112,11 @@ def run(
         exported = time.monotonic()
         with measuring(profile, "export"):
             export = _export(folder, points, chosen) if plan.onnx else None
-        seconds |= {"export": time.monotonic() - exported}
+        seconds |= {"export": time.monotonic() - exported, **seconds_of_generating(folder)}
         with measuring(profile, "report"):
+            robust = robustness_of_plan(chosen.plan, chosen.findings, folder, models, export, watcher.say)
             cost = _cost(points, seconds, workshop)
-            report = _report(plan, workshop, points, chosen, models, export, cost)
+            report = {**_report(plan, workshop, points, chosen, models, export, cost), "robustness": robust}
             _write(folder, report, points, chosen)
         if profile is not None:
             profile.write(folder)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from limbeck.data.dataset import Data
+from limbeck.data.label_noise import with_label_noise
 from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions
 from limbeck.data.unlabelled import open_unlabelled
@@ -33,7 +34,7 @@ from limbeck.run.box import BlackBox
 from limbeck.run.controls import resolve_controls
 from limbeck.run.ensemble import EnsemblePlan, Member, box_of
 from limbeck.run.grown import settled
-from limbeck.run.model_plan import ModelPlan, model_plan_of, student_plan_of
+from limbeck.run.model_plan import ModelPlan, learner_plan_of, model_plan_of, student_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
 from limbeck.run.shared import check_sharing
 from limbeck.run.stage_plan import StagePlan, stage_plan
@@ -280,6 +281,7 @@ def open_data(section: DataSection) -> Data:
         classes=section.classes,
         options=options,
     )
+    data = with_label_noise(data, section.label_noise) if section.label_noise else data
     return data.not_showing(section.unseen_classes) if section.unseen_classes else data
 
 
@@ -290,8 +292,7 @@ def _open_proxy(made: GeneratedSection | None, data: Data) -> Samples | None:
 
 
 def _stage_plan(stage: StageSection, data: Data) -> StagePlan:
-    learner = stage.student
-    return stage_plan(stage, None if learner is None else model_plan_of(learner.model, learner.normalise, data))
+    return stage_plan(stage, None if stage.student is None else learner_plan_of(stage.student, data))
 
 
 def _ensemble_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> EnsemblePlan:

@@ -27,6 +27,17 @@ def short_training(plan: Plan, stage: StagePlan, fits: BySeed) -> list[str]:
     ]
 
 
+def chosen_without_labels(stage: StagePlan) -> list[str]:
+    """Say that epochs were chosen by samples of the target."""
+    how = {
+        "entropy": "how certain they are about samples of the target",
+        "neighbourhood": "how dense the groups of their answers for samples of the target are",
+        "weighted": "validation samples of the source, each weighed by how likely it is in the target",
+    }
+    select = stage.settings.select
+    return [f"The epoch of student and controls was chosen by {how[select]}."] if select in how else []
+
+
 def whose_labels(plan: Plan, stage: StagePlan) -> list[str]:
     """Say that the run's teacher has seen more labels than the student, where it had a part in what that learned."""
     if plan.generated is not None:

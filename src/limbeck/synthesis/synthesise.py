@@ -26,7 +26,7 @@ from limbeck.synthesis.state import Progress, load_state, save_state
 STATE = "state.safetensors"
 SAVED_SECONDS = 10.0
 GAUGES = 40  # measured in all
-PATIENCE = 0.2  # of the rounds before trouble ends the work
+PATIENCE = 0.2  # of the work before trouble ends it
 
 
 @dataclass(frozen=True)
@@ -72,21 +72,20 @@ def synthesise(
             with torch.no_grad():
                 samples = pool.frame.shown(pool.frame.stored(made.samples))
                 pool.add(number, samples, guide.ask(samples).logits)
+            share = _share(course, progress)
             progress.round, progress.seconds = number + 1, time.monotonic() - started
-            if _is_measured(number, course.rounds):
+            if GAUGES * share >= len(progress.gauges) or progress.round == course.rounds:
                 gauge = measure(guide, pool, samples, number, progress.seconds, made.parts)
                 progress.gauges.append(asdict(gauge))
                 tell(gauge)
-                _check(gauge, pool, course)
+                _check(gauge, pool, share)
             for _ in range(course.student_steps if learner is not None else 0):
                 assert learner is not None
                 learner.learn(*pool.draw(pool.batch))
         if time.monotonic() - saved > SAVED_SECONDS:
             _save(folder, pool, progress, modules, optimizers)
             saved = time.monotonic()
-    progress.rounds = list(pool.rounds)
-    pool.write(folder)
-    pool.sweep(folder)
+    _save(folder, pool, progress, modules, optimizers)
     return progress
 
 
@@ -109,14 +108,16 @@ def _save(
     pool.sweep(folder)
 
 
-def _is_measured(number: int, rounds: int) -> bool:
-    return number % max(1, rounds // GAUGES) == 0 or number == rounds - 1
+def _share(course: Course, progress: Progress) -> float:
+    """Return how much of the work was done before this round, 0..1, by rounds or by minutes, whichever is more."""
+    spent = 0.0 if course.minutes is None else progress.seconds / (60 * course.minutes)
+    return max(progress.round / course.rounds, spent)
 
 
-def _check(gauge: Gauge, pool: Pool, course: Course) -> None:
+def _check(gauge: Gauge, pool: Pool, share: float) -> None:
     """End the work where the samples are no use, once they have had time to become some."""
     reason = trouble(gauge, pool.logits.shape[-1])
-    if reason is not None and gauge.round >= min(PATIENCE * course.rounds, course.rounds - 1):
+    if reason is not None and share >= PATIENCE:
         raise TrainingError(f"Generating samples stopped in round {gauge.round}: {reason}.")
 
 

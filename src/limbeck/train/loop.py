@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from limbeck.data.samples import Samples
@@ -29,8 +27,10 @@ from limbeck.objectives.balance import EVERY
 from limbeck.objectives.objective import Objective
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
+from limbeck.train.accelerator import accelerator_for
 from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
+from limbeck.train.choosing import Choice
 from limbeck.train.compiled import compiled, wants_compiling
 from limbeck.train.hearing import heard, leave, listen, narrow
 from limbeck.train.order import Halves, Order, order_of
@@ -56,8 +56,8 @@ class Lesson:
 
     samples: the pool that rows count in; rows: int64 [n], shown in training; validation: int64 [m], rows
     with a visible label, for picking the checkpoint; labels: int64 [len(samples)], -1 = withheld, or float32
-    [len(samples), C], NaN = withheld; views: augmentation or None; score: what the checkpoint is picked by, None for
-    accuracy.
+    [len(samples), C], NaN = withheld; views: augmentation or None; score: what validation measures, None for accuracy;
+    choice: what picks the checkpoint in its place, by rows without labels, None for validation.
     """
 
     samples: Samples
@@ -66,11 +66,12 @@ class Lesson:
     labels: Tensor
     views: Views | None = None
     score: Score | None = None
+    choice: Choice | None = None
 
     @property
     def slack(self) -> float:
         """A difference in validation that counts as none: one row that is right or wrong."""
-        return ONE_SAMPLE / max(len(self.validation), 1) if self.score is None else 0.0
+        return ONE_SAMPLE / max(len(self.validation), 1) if self.score is None and self.choice is None else 0.0
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,10 @@ class Budget:
 class Progress:
     """Where a fit is; everything here is JSON and goes into the checkpoint.
 
-    best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen; improved_epoch: where; sums: of
-    loss and parts over the steps of an epoch that is not finished; precision: of its products, kept when it is resumed;
-    compiled: whether its steps are, kept like it; asked: samples that a live teacher answered for.
+    best_accuracy: of the epoch whose weights are kept; peak_accuracy: the highest seen of what chooses it;
+    improved_epoch: where; sums: of loss and parts over the steps of an epoch that is not finished; precision: of its
+    products, kept when it is resumed; compiled: whether its steps are, kept like it; asked: samples that a live teacher
+    answered for.
     """
 
     step: int = 0
@@ -134,7 +136,7 @@ def fit(
     """
     objective.check(teacher.provides if teacher is not None else frozenset())
     check_accumulation(model, objective, settings.accumulate)
-    accelerator = _accelerator(device or torch.device("cpu"))
+    accelerator = accelerator_for(device or torch.device("cpu"))
     lesson = replace(lesson, labels=lesson.labels.to(lesson.samples.device))
     torch.manual_seed(seed)
     prepared = _prepared(model, objective, lesson, teacher, settings, accelerator.device)
@@ -229,17 +231,6 @@ def accuracy(
     return float(hits.double().mean())
 
 
-def _accelerator(device: torch.device) -> Accelerator:
-    """Return Accelerate's handle for a device; it keeps one device for a process, so another one starts it anew.
-
-    It wraps the model for several processes. Precision and parts of a batch are the recipe's, whatever its launcher
-    was configured to, and its wrapper of the optimizer would cost half of a small step.
-    """
-    if AcceleratorState._shared_state and AcceleratorState().device.type != device.type:
-        AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
-
-
 @dataclass(frozen=True, eq=False)
 class _Course:
     """What stays as it is while a model is trained."""
@@ -265,7 +256,15 @@ def _end_epoch(course: _Course, progress: Progress, means: Tensor) -> bool:
     progress.history.append(asdict(record))
     for observer in course.observers:
         observer(record)
-    return _is_best(progress, record.accuracy, course.lesson.slack)
+    return _is_best(progress, _figure(course, record), record.accuracy, course.lesson.slack)
+
+
+def _figure(course: _Course, record: Record) -> float | None:
+    """Return what decides whether an epoch's weights are kept, larger is better."""
+    lesson = course.lesson
+    if lesson.choice is None:
+        return record.accuracy
+    return lesson.choice.figure(lambda rows: predict(course.model, lesson.samples, rows, course.arithmetic))
 
 
 @contextmanager
@@ -383,13 +382,13 @@ def _validate(course: _Course) -> float | None:
     return int(ranks.total(torch.tensor(round(share * len(rows))))) / len(lesson.validation)
 
 
-def _is_best(progress: Progress, value: float | None, slack: float) -> bool:
-    """Whether this epoch's weights are kept; slack: a difference that is none."""
+def _is_best(progress: Progress, value: float | None, accuracy: float | None, slack: float) -> bool:
+    """Whether this epoch's weights are kept, whose accuracy is noted; slack: a difference that is none."""
     if value is None or progress.peak_accuracy is None or value > progress.peak_accuracy:
         progress.peak_accuracy, progress.improved_epoch = value, progress.epoch
     elif value < progress.peak_accuracy - slack:
         return False
-    progress.best_accuracy, progress.best_epoch = value, progress.epoch
+    progress.best_accuracy, progress.best_epoch = accuracy, progress.epoch
     return True
 
 

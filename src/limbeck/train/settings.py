@@ -14,6 +14,7 @@ from torch import nn
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Select = Literal["validation", "entropy", "neighbourhood", "weighted"]
 
 WARM_UP_SHARE = 0.3
 START_FRACTION = 1 / 25
@@ -26,7 +27,9 @@ class Settings:
     epochs: passes over the transfer set; steps: optimizer steps, in place of epochs; batch_size: samples a
     step; optimizer: what takes the steps; lr: the highest learning rate; weight_decay: pull of the weights to
     0, decoupled for adamw; momentum: used by sgd alone; schedule: course of the learning rate over the whole
-    fit; patience: stop after this many epochs without a better validation accuracy; precision: of products, auto is
+    fit; patience: stop after this many epochs without a better figure of what selects; select: which epoch is kept, by
+    accuracy on validation samples, or for a target without labels by the certainty (entropy) or the groups
+    (neighbourhood) of its answers there, or by validation weighted for the target; precision: of products, auto is
     bf16 where the processor has units for it and the model is large enough to gain; compile: take steps by
     torch.compile, auto where a long fit on a processor gains; accumulate: parts that a batch is taken in, for less
     memory; layer_decay: above 0 and up to 1, what the learning rate is multiplied by from each layer with weights to
@@ -42,6 +45,7 @@ class Settings:
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Literal["one_cycle", "cosine", "linear", "constant"] = "one_cycle"
     patience: Count | None = None
+    select: Select = "validation"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "always", "never"] = "auto"
     accumulate: Count = 1

@@ -1,0 +1,37 @@
+"""What a recipe keeps from the student, and by what else that has to be made up for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from limbeck.recipe.choices import TERMS
+
+if TYPE_CHECKING:
+    from limbeck.recipe.model import Recipe
+
+
+def check_hidden_classes(recipe: Recipe) -> None:
+    """Raise ValueError where classes are hidden from the student and nobody else can tell of them."""
+    named = {"unlabelled_classes": recipe.data.unlabelled_classes, "unseen_classes": recipe.data.unseen_classes}
+    hidden = [key for key, classes in named.items() if classes]
+    if not hidden:
+        return
+    teacher, terms = recipe.teacher, [term for stage in recipe.resolved_stages() for term in stage.objective]
+    asked = teacher is not None and any(term.is_own or TERMS[term.name].needs for term in terms)
+    if not asked and recipe.student.source is None:
+        raise ValueError(f"data.{hidden[0]}: only a teacher can tell of these classes, but no term asks one")
+    if teacher is not None and (teacher.labels == "same" or teacher.itself or teacher.mutual):
+        raise ValueError(
+            f"data.{hidden[0]}: the teacher would know no more of these classes than the student; expected one that is "
+            f"trained on all labels, or a finished one"
+        )
+
+
+def check_selecting(recipe: Recipe) -> None:
+    """Raise ValueError where a checkpoint is selected by a target that is not there, or is not the student's."""
+    for stage in recipe.resolved_stages():
+        how = stage.train.select if stage.train is not None else "validation"
+        if how != "validation" and recipe.data.target is None:
+            raise ValueError(f"train.select: {how} looks at samples of data.target, but there is none; got {how!r}")
+    if recipe.teacher is not None and recipe.teacher.train.select != "validation":
+        raise ValueError("teacher.train.select expects validation: the teacher is trained on labels of the source")
