@@ -80,7 +80,7 @@ def weight_penalty(seen: Seen, term: Any) -> float:
 
 def l2_sp(seen: Seen, term: Any) -> float:
     """A loop over every number in the student, and where it started."""
-    starts = [start.double().numpy() for _, start in term._pulled]
+    starts = [start.double().numpy() for _, _, start in term._pulled]
     ways = [now - start for now, start in zip(seen.weights, starts, strict=True)]
     return term.alpha / 2 * sum(float(number) ** 2 for way in ways for number in way.ravel())
 

@@ -14,7 +14,7 @@ from limbeck.objectives import CrossEntropy, SoftLabels, TeacherLabels
 from limbeck.objectives.objective import Objective
 from limbeck.run import assess as assessing
 from limbeck.run.answers import Answers
-from limbeck.run.assess import assess, describe_data, describe_stages, header
+from limbeck.run.assess import assess, describe_data, describe_stages, header, public_source
 from limbeck.run.chains import Chains
 from limbeck.run.jobs import Trained
 from limbeck.run.model_plan import ModelPlan
@@ -132,7 +132,7 @@ def test_the_data_section_counts_what_is_visible() -> None:
     [("folder:/home/me/x/photos/", "folder:photos"), ("digits", "digits"), ("parquet:a.parquet", "parquet:a.parquet")],
 )
 def test_a_source_is_shown_without_the_folders_above_it(source: str, shown: str) -> None:
-    assert assessing._public(source) == shown
+    assert public_source(source) == shown
 
 
 def test_the_header_begins_the_report() -> None:

@@ -23,7 +23,7 @@ def test_it_answers_with_the_logits_of_its_model_in_evaluation_mode() -> None:
     logits = teacher(Batch(INPUTS)).logits
     assert logits is not None and not logits.requires_grad
     assert torch.equal(logits, reference(INPUTS).logits)
-    assert teacher.classes == 3 and teacher.provides == {"logits", "probs", "labels", "features"}
+    assert teacher.classes == 3 and teacher.provides == {"logits", "probs", "labels", "features", "gradients"}
 
 
 def test_nothing_puts_it_back_into_training_mode() -> None:

@@ -24,7 +24,7 @@ class MappedTeacher(Teacher):
         self.teacher, self.map = teacher, classes
         self.classes = len(classes.groups)
         self.recalls, self.precision = teacher.recalls, teacher.precision
-        self.provides = teacher.provides if classes.plain else teacher.provides - {"logits"}
+        self.provides = teacher.provides - ({"gradients"} if classes.plain else {"gradients", "logits"})
         self.fingerprint = self._marked(teacher.fingerprint)
 
     @property
