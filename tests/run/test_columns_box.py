@@ -84,7 +84,7 @@ def test_a_forest_teaches_several_labels_from_python(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_asked_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="onnx:, sklearn: or labels:, got several"):
+    with pytest.raises(RecipeError, match="onnx:, sklearn: or labels:, got one from keras:"):
         plan("keras:model.keras")
     data = limbeck.Data.from_arrays((np.zeros((40, 2), np.float32), np.arange(40.0)), task="regression")
     with pytest.raises(UserError, match="from https: is not made yet; expected onnx:, sklearn: or labels:"):

@@ -160,6 +160,7 @@ def test_features_too_large_for_memory_are_read_from_the_store(run: Run, monkeyp
         ("objective.cross_entropy.weight=0.5", "stored"),
         ("train.steps=1", None),  # the body would be asked for more than is shown
         ("objective=[cross_entropy, weight_penalty, entropy_penalty]", "stored"),
+        ("objective=[adversarial_cross_entropy: {epsilon: 0.1, step_size: 0.1, steps: 1}]", None),  # it needs pixels
         ("freeze=[body*.0*]", None),
     ],
 )

@@ -238,9 +238,9 @@ class Objective(nn.Module):
         place of what else the teacher says, and cross-entropy beside them in the objective's own proportion, at most 1
         and none where the objective has none; without: kinds of terms that are left out. Terms that bring domains
         together, or make inputs that fool the student, are teacher-free too; where no term asks a teacher they are what
-        is judged, so the control lacks them.
-        A teacher-free term keeps its schedule; cross-entropy has none, so that the control is never short of labels.
-        Weights that are shares of the gradient are so in a control of several terms too.
+        is judged, so the control lacks them. A teacher-free term keeps its schedule; cross-entropy has none, so that
+        the control is never short of labels. Weights that are shares of the gradient are so in a control of several
+        terms too.
         """
         own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
         smoothing = label_smoothing or (own[0] if own else 0.0)

@@ -230,11 +230,10 @@ class Recipe(Strict):
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
         if "robustness" in self.evaluate:
             raise ValueError(f"evaluate: robustness is measured of classifiers, got task {task!r}; leave it out")
-        named = teacher and (teacher.ready or teacher.classes or teacher.ensemble)
-        if teacher and (kind_of(teacher.source) in OF_CLASSES or named):
+        if teacher and (refused := _of_classes(teacher)):
             raise ValueError(
                 f"a teacher for {task} is trained here or comes from run:, file:, onnx:, sklearn: or labels:, got "
-                f"several, one that names classes, or one from {kind_of(teacher.source)}:"
+                f"{refused}"
             )
         terms = [one for stage in self.resolved_stages() for one in stage.objective]
         if any(one.options.get("per_sample") for one in terms):
@@ -307,6 +306,16 @@ class Recipe(Strict):
             filled.append(stage.model_copy(update=update))
             before = stage.name
         return tuple(filled)
+
+
+def _of_classes(teacher: TeacherSection) -> str:
+    """Return why a teacher can only teach classes, in words; "" where it can teach other tasks."""
+    if teacher.ensemble:
+        return "several"
+    if teacher.classes or teacher.ready:
+        return "one with classes of its own"
+    kind = kind_of(teacher.source)
+    return f"one from {kind}:" if kind in OF_CLASSES else ""
 
 
 def check_stage(stages: tuple[StageSection, ...], *, is_last: bool) -> None:

@@ -52,9 +52,10 @@ def _file_of_answers(path: Path, columns: Columns, views: Views | None) -> Black
 
 def _asked(teacher: OnnxTeacher | SklearnColumns, path: Path) -> BlackBox:
     def cost_of(one: Tensor) -> Cost:
-        times = [time_one(lambda: teacher(Batch(one)), torch.get_num_threads())]
         if isinstance(teacher, OnnxTeacher):
             times = teacher.latency(one)
+        else:
+            times = [time_one(lambda: teacher(Batch(one)), torch.get_num_threads())]
         return {"parameters": None, "bytes": path.stat().st_size, "macs": None, "latency_ms": times}
 
     return BlackBox(path.name, lambda samples, rows: teacher, False, cost=cost_of)

@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from limbeck.data.dataset import Data
+from limbeck.run.generated import FOLDER, MANIFEST
 from limbeck.run.pictures import png
 from limbeck.run.plan import Plan
 from limbeck.synthesis.nearest import nearest
 
-FOLDER, MANIFEST = "generated", "manifest.json"
 COMPARED = 1000
 SHOWN = 8  # of each class
 

@@ -64,10 +64,7 @@ SAMPLE = 8  # inputs that a teacher is made ready with
 STUDENT, SCRATCH = "student", "scratch"
 MEMBERS = "members"
 OWN = ("teacher", STUDENT)  # never taken from the cache
-STARTED = (
-    L2Sp,
-    LearningWithoutForgetting,
-)  # terms that hold a student to its start; new weights are nothing to hold to
+STARTED = (L2Sp, LearningWithoutForgetting)  # hold a student to its start; new weights are nothing to hold to
 
 
 @dataclass(frozen=True, eq=False)

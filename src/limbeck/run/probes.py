@@ -158,7 +158,7 @@ def _is_fixed(job: Job) -> bool:
     listens = bool(objective.compares_features) or objective.aligned_layers is not None or objective.remembers_source
     fresh = views is not None and views.count == "fresh"
     hears = job.teacher is None or job.teacher.recalls
-    looks = listens or objective.has_own_terms or objective.shared_classifier is not None
+    looks = listens or objective.has_own_terms or objective.shared_classifier is not None or objective.adversarial
     return hears and not (looks or fresh or job.made.grown)
 
 
