@@ -145,10 +145,14 @@ def train_teacher(work: Path, size: Size, device: str) -> None:
 
 def carry_out(name: str, work: Path, size: Size, seeds: int, device: str) -> None:
     """Run a method, go on with it, or do nothing where it is finished."""
-    warm = max(1, size.epochs[1] // 12)
-    objective = METHODS[name].objective.replace("WARM", WARM.replace("{warm}", str(warm)))
+    objective = written(METHODS[name], size)
     teacher = f'{{source: "run:{(work / TEACHER).as_posix()}"}}'
     finish(work, name, size, teacher, objective, "labels", seeds, device, epochs=size.epochs[1])
+
+
+def written(method: Method, size: Size) -> str:
+    """Return the objective as a recipe of this size has it."""
+    return method.objective.replace("WARM", WARM.replace("{warm}", str(max(1, size.epochs[1] // 12))))
 
 
 def finish(
@@ -177,7 +181,7 @@ def write_page(work: Path, size: Size, named: str, results: Path) -> Path:
         raise SystemExit(f"Nothing is finished in {work}; run some methods first.")
     ordered = sorted(reports, key=lambda name: -reports[name]["verdict"]["gain"])
     date = max(one["created"] for one in reports.values())[:10]
-    lines = [*_head(reports, size, named, date), *_table(ordered, reports), *_order(reports)]
+    lines = [*_head(reports, size, named, date), *_table(ordered, reports, size), *_order(reports)]
     notes = HERE / "notes" / f"methods-cifar10-{named}.md"
     if notes.is_file():
         lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
@@ -204,7 +208,7 @@ def _head(reports: dict[str, Any], size: Size, named: str, date: str) -> Iterato
     )  # fmt: skip
 
 
-def _table(ordered: Sequence[str], reports: dict[str, Any]) -> Iterator[str]:
+def _table(ordered: Sequence[str], reports: dict[str, Any], size: Size) -> Iterator[str]:
     yield "| method | objective | accuracy | gain | verdict | seconds a seed | published gain, CIFAR-100 |"
     yield "|---|---|---:|---:|---|---:|---:|"
     for name in ordered:
@@ -212,7 +216,7 @@ def _table(ordered: Sequence[str], reports: dict[str, Any]) -> Iterator[str]:
         verdict, seconds = report["verdict"], report["cost"]["seconds"]["student"] / len(report["seeds"])
         published = numbers.MISSING if method.published is None else f"{method.published - ALONE:+.2f}"
         yield (
-            f"| {method.title} | `{method.objective}` | {_accuracy(report['models']['student'])} | "
+            f"| {method.title} | `{written(method, size)}` | {_accuracy(report['models']['student'])} | "
             f"{numbers.points(verdict['gain'])} ({numbers.interval(verdict['ci95'])}) | {verdict['outcome']} | "
             f"{seconds:.0f} | {published} |"
         )
