@@ -22,6 +22,7 @@ DEMO, SOFT, S1 = "demo", "digits-soft-knowledge", "s1-mnist-source-to-target"
 S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
 BEST, ZERO = "mnist-mlp-best", "s4-zero-shot"
 FIRST, NEW = "s4-first-digits", "s4-new-class"
+LETTERS, CLASSES = "s4-letters", "s4-classes-cifar10"
 SPOKEN = "objective=[soft_labels: {{temperature: 2, weight: 0.5}}, cross_entropy: {{weight: 0.5}}]"
 HELD = "objective=[learning_without_forgetting, cross_entropy]"
 UNSEEN = ("data.unlabelled_classes=[]", "data.unseen_classes=[3, 7]", f"teacher.source=run:{{runs}}/{ZERO}")
@@ -64,6 +65,12 @@ CASES = (
         NEW, "s4-new-class-held", "no teacher, learning_without_forgetting",
         ("teacher=null", HELD, "controls=[labels]"),
     ),
+    Case(LETTERS, LETTERS, after=f"{LETTERS}-source"),
+    Case("s4-orders", "s4-orders", after=f"{LETTERS}-source"),
+    Case("s4-features", "s4-features"),
+    Case("s4-mnist-usps", "s4-mnist-usps"),
+    Case("s4-usps-mnist", "s4-usps-mnist"),
+    Case(CLASSES, CLASSES, after=f"{CLASSES}-source"),
     Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001", *S3_ALONE)),
 )  # fmt: skip
 
