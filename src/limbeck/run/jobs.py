@@ -23,6 +23,7 @@ from limbeck.files import delete, write_text
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import has_matrix_units
 from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
+from limbeck.models.further_heads import described
 from limbeck.models.shared_head import SharedHead
 from limbeck.models.weights import CARD, WEIGHTS, checksum, checksum_of, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
@@ -58,6 +59,7 @@ class Trained:
     layers: tuple[dict[str, Any], ...] = ()  # that terms on features compared, see `pairs_json`
     frozen: dict[str, Any] | None = None  # patterns, tensors, parameters, checksum before and after, where features are
     peer_accuracy: float | None = None  # on the validation samples, of who learned beside it
+    learned: dict[str, dict[str, float]] | None = None  # what terms learned for themselves, by their names
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +121,7 @@ class Job:
             [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze, self._may_probe],
             [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],
             self.teacher.fingerprint if self.teacher is not None else None,
+            [task.described() for task in self.objective.tasks.values()],
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -194,7 +197,7 @@ class Job:
         return Trained(
             self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"],
             len(self.lesson.validation), tuple(found.get("layers", ())), found.get("frozen"),
-            found.get("peer_accuracy"),
+            found.get("peer_accuracy"), found.get("learned"),
         )  # fmt: skip
 
 
@@ -212,6 +215,7 @@ def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature:
         "title": made.title,
         "task": data.task,
         "classes": list(data.classes),
+        "heads": described(model, made.heads.classes) if made.heads is not None else None,
         "target": data.scaling and data.scaling.as_json(),
         "shape": list(data.shape),
         "preprocessing": data.preprocessing and data.preprocessing.as_json(),
