@@ -179,6 +179,7 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
             "model": findings.stages[stage.name][STUDENT],
             "objective": stage.objective.describe(),
             "frozen": next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).frozen,
+            "lora": next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).lora,
             "teacher": stage.teacher or (_within(plan) if stage.objective.needs else None),
             "copied": copied(plan)[0] if stage.start == "scratch" and stage.student is None else {},
             "layers": list(next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).layers),

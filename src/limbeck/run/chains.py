@@ -98,7 +98,7 @@ def _key(
     """
     objective = objective_of(stage, role, plan.task.label)
     own = f"{role}|{seed}|{stage.settings}|{objective.describe()}|{stage.objective.uses_unlabelled}"
-    own += f"|{stage.freeze}|{(stage.student or plan.student).described()}"
+    own += f"|{stage.freeze}|{stage.lora}|{(stage.student or plan.student).described()}"
     if stage.teacher is not None and objective.needs:
         taught_by = earlier[stage.teacher, STUDENT, seed]
         own += f"|taught by {hashlib.sha256(taught_by.encode()).hexdigest()}"

@@ -164,10 +164,11 @@ class Workshop:
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
         frozen = (HEAD,) if shares(stage, role) else frozen
+        lora = None if role == SCRATCH else stage.lora
         lasting = before is None and made.layers is None and (made.anew is not None or not made.fresh)
         job = Job(
             role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen,
-            self.probes, lasting,
+            self.probes, lasting, lora,
         )  # fmt: skip
         trained = self._carry_out(job, folder)
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
