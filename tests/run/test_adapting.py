@@ -64,7 +64,10 @@ def test_a_student_that_is_held_to_its_source_answers_for_it_still(tmp_path: Pat
     free, held = way(tmp_path / "free", source, PLAIN), way(tmp_path / "held", source, KEEPING)
     assert held < 0.2 * free
     control = json.loads((tmp_path / "held" / "controls" / "labels" / "seeds" / "0" / "fit.json").read_text())
-    assert "learning_without_forgetting" in control["objective"], "the control is held too"
+    assert "learning_without_forgetting" not in control["objective"], "holding is what is judged"
+    verdict = json.loads((tmp_path / "held" / "report.json").read_text())["verdict"]
+    assert "earning without forgetting" in verdict["sentence"] and "without it (labels)" in verdict["sentence"]
+    assert any("No test sample is of a class that the start is known" in note for note in verdict["notes"])
 
 
 def test_who_starts_from_new_weights_has_nothing_to_forget(source: str) -> None:

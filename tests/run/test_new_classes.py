@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from limbeck.recipe.load import parse_recipe
 from limbeck.report.class_groups import earlier_table, earlier_told
 from limbeck.report.markdown import render_markdown
+from limbeck.run.memory import judges_memory, old_and_new, unheld
 from limbeck.run.pipeline import run
 from limbeck.run.plan import Plan, plan_from_recipe
 from limbeck.run.reload import load_model
@@ -127,7 +129,41 @@ def test_there_is_nothing_to_tell_where_all_classes_or_none_were_known(
     assert read_report(run(plan, out=tmp_path / "run"))["earlier_classes"] is None
 
 
+HELD = ("teacher=null", "objective=[cross_entropy, learning_without_forgetting]")
+
+
 def test_a_start_that_remembers_may_stand_for_a_teacher(first: Path) -> None:
-    settings = ["teacher=null", "objective=[cross_entropy, learning_without_forgetting]"]
-    plan = plan_of(first, *settings)
+    plan = plan_of(first, *HELD)
     assert plan.teacher is None and plan.hidden_classes == ("1", "3", "5")
+
+
+def test_the_verdict_on_remembering_names_what_was_kept_and_what_was_learned(first: Path, tmp_path: Path) -> None:
+    folder = run(plan_of(first, *HELD, "controls=[labels]", "student.train.steps=20"), out=tmp_path / "run")
+    report = read_report(folder)
+    verdict, found = report["verdict"], report["earlier_classes"]["models"]
+    assert (
+        "earning without forgetting" in verdict["sentence"] and "the control without it (labels)" in verdict["sentence"]
+    )
+    (told,) = (note for note in verdict["notes"] if note.startswith("Right on classes that the start knew"))
+    each = {
+        name: f"{name} {100 * found[name]['known']['mean']:.1f} % and {100 * found[name]['new']['mean']:.1f} %"
+        for name in ("student", "labels")
+    }
+    assert told == (
+        f"Right on classes that the start knew (5, 3, 1), and on new ones (7): {each['student']}; {each['labels']}."
+    )
+    fits = [json.loads((folder / f"{who}/seeds/0/fit.json").read_text()) for who in ("student", "controls/labels")]
+    assert ["forgetting" in fit["objective"] for fit in fits] == [True, False]
+    assert found["student"] != found["labels"]
+
+
+def test_beside_a_teacher_the_controls_are_held_too(first: Path) -> None:
+    both = "objective=[soft_labels, cross_entropy, learning_without_forgetting]"
+    assert not judges_memory(plan_of(first, both)) and judges_memory(plan_of(first, *HELD))
+    assert unheld(plan_of(first, both)) == () and not judges_memory(plan_of(first))
+
+
+def test_where_all_classes_were_known_the_verdict_says_that_nothing_tells_of_forgetting(first: Path) -> None:
+    plan = plan_of(first, *HELD, "data.classes=[1, 3, 5]", "data.unlabelled_classes=[]")
+    (told,) = old_and_new(plan, {})
+    assert told.startswith("The start knew all of these classes")

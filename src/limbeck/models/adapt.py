@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -76,6 +76,7 @@ class Adapted(nn.Module):
     with and whose place another one took, by their names there, None where nobody has them; fresh: names of tensors
     that are new in that case. Where that head knew some of the classes, see `limbeck.models.carry`: new_rows: which
     rows of which tensors are new; carried: if it knew no others, the column of the logits of each of its classes.
+    adapters: layers that have a low-rank adapter beside them, by path, as they are without it.
     """
 
     def __init__(self, net: nn.Module, *, classes: int, normalise: Normalise | None = None) -> None:
@@ -89,6 +90,7 @@ class Adapted(nn.Module):
         self.new_rows: Mapping[str, tuple[int, ...]] = {}
         self.carried: tuple[int, ...] = ()
         self.left: Mapping[str, Tensor] | None = {}
+        self.adapters: Mapping[str, nn.Module] = {}
         self._hooks: list[RemovableHandle] = []
         self._said: list[Said] = []
         self._source: list[RemovableHandle] = []
@@ -172,18 +174,23 @@ class Adapted(nn.Module):
 
     @torch.no_grad()
     def overhear(self, inputs: Tensor) -> tuple[list[Said], Tensor]:
-        """Return what every module gave for inputs [B, ...], in the order in which they ended, and the logits."""
+        """Return what every module gave for inputs [B, ...], in the order in which they ended, and the logits.
+
+        A layer with an adapter is one module, called as it is without.
+        """
         said: list[Said] = []
+        inside = tuple(f"{path}." for path in self.adapters)
         hooks = [
             module.register_forward_hook(partial(_note, said, name))
             for name, module in self.net.named_modules()
-            if name
+            if name and not name.startswith(inside)
         ]
         try:
-            return said, self(inputs).logits
+            logits = self(inputs).logits
         finally:
             for hook in hooks:
                 hook.remove()
+        return [replace(one, module=self.adapters.get(one.name, one.module)) for one in said], logits
 
 
 def _note(said: list[Said], name: str, module: nn.Module, inputs: object, returned: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
@@ -27,13 +27,18 @@ def freeze(model: Adapted, patterns: Sequence[str], sample: Tensor) -> None:
     names = [name for name, _ in model.net.named_parameters()]
     frozen: set[str] = set()
     for pattern in patterns:
-        found = _outside_classifier(model, names, sample) if pattern == BACKBONE else _named(pattern, names)
+        found = _outside_classifier(model, names, sample) if pattern == BACKBONE else named(pattern, names)
         if not found:
             modules = [name for name, _ in model.net.named_modules() if name]
             raise ModelError(f"freeze: nothing is called {pattern!r}; near it are {nearest(pattern, modules)}.")
         frozen |= found
     if frozen == set(names):
         raise ModelError(f"freeze: {', '.join(patterns)} leaves nothing to train; leave out the classifier's path.")
+    hold(model, frozen, sample)
+
+
+def hold(model: Adapted, frozen: set[str], sample: Tensor) -> None:
+    """Freeze parameters by their names, and what is to stay in evaluation mode with them; sample: as for `freeze`."""
     for name, parameter in model.net.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
@@ -89,8 +94,8 @@ def frozen_checksum(model: Adapted) -> str | None:
     return checksum_of(state) if state else None
 
 
-def _named(pattern: str, names: Sequence[str]) -> set[str]:
-    """Return the parameters whose path, or that of a module around them, fits a pattern."""
+def named(pattern: str, names: Iterable[str]) -> set[str]:
+    """Return the names of which the path, or that of a module around it, fits a pattern."""
     return {name for name in names if any(fnmatchcase(path, pattern) for path in _above(name))}
 
 

@@ -18,6 +18,7 @@ from limbeck.preflight.generated import check_generated
 from limbeck.preflight.gradients import check_gradients, check_objective, check_student_varies
 from limbeck.preflight.layers import check_layers
 from limbeck.preflight.learning import judge, trials
+from limbeck.preflight.lora import check_lora
 from limbeck.preflight.models import build, check_capacity, check_start, check_weights, not_finite
 from limbeck.preflight.normalisation import check_normalisation
 from limbeck.preflight.questions import count_questions
@@ -66,7 +67,7 @@ def check_learning(subject: Subject) -> list[Finding]:
     return judge(subject, found) + estimate_cost(subject, found)
 
 
-OF_A_STUDENT: tuple[Check, ...] = (check_student_varies, check_layers, check_gradients, check_learning)
+OF_A_STUDENT: tuple[Check, ...] = (check_student_varies, check_layers, check_lora, check_gradients, check_learning)
 OF_TREES: tuple[Check, ...] = (check_learning,)  # of their teacher; until they are grown they say nothing
 
 SEVERITY = ("fault", "warning", "note")

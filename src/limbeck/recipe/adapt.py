@@ -14,7 +14,7 @@ from limbeck.recipe.choices import TERMS
 from limbeck.recipe.schedule import ScheduleSection
 
 if TYPE_CHECKING:
-    from limbeck.recipe.model import Recipe, StudentSection
+    from limbeck.recipe.model import LearnerSection, Recipe, StudentSection
 
 Adapt = Literal["probe_then_tune", "full", "probe", "gradual"]
 Frozen = tuple[str, ...]
@@ -24,7 +24,7 @@ BACKBONE = ("backbone",)
 SILENT = (DomainTerm, WeightPenalty, L2Sp)  # terms that teach a classifier nothing about classes
 
 
-def starts_elsewhere(student: StudentSection) -> bool:
+def starts_elsewhere(student: StudentSection | LearnerSection) -> bool:
     """Whether a student starts from weights of a file, an earlier run or a library."""
     options = student.model.options if student.model.name in LIBRARIES else {}
     named = (student.source or "").startswith(("file:", "run:"))
@@ -90,7 +90,7 @@ def in_stages(recipe: Recipe, frozen: Sequence[Frozen | None]) -> list[dict[str,
         length = {"epochs": units} if train.steps is None else {"steps": units}
         start = "scratch" if not found else found[-1]["name"]
         told = {"name": name, "from": start, "freeze": parts, "train": train.model_copy(update=length)}
-        found.append(told | shared)
+        found.append(told | shared | {"lora": recipe.student.lora if parts is None else None})
     return found
 
 

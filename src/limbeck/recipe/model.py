@@ -13,8 +13,10 @@ from limbeck.objectives.objective import task_sentence
 from limbeck.recipe.adapt import Adapt, Frozen, check_adapt, in_stages
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
+from limbeck.recipe.lora import LoraSection, check_lora
 from limbeck.recipe.schema import Strict, section_of
 from limbeck.recipe.sources import OF_CLASSES, kind_of, named_model
+from limbeck.recipe.staged import check_stage
 from limbeck.recipe.tasks import CONTROLS_OF, MARGIN, check_controls
 from limbeck.recipe.teacher import TeacherSection
 from limbeck.recipe.withheld import check_hidden_classes, check_selecting
@@ -52,6 +54,7 @@ class StudentSection(Strict):
     adapt: how one that was trained before is moved, `probe_then_tune` (the classifier alone for a quarter of the steps,
     then all), `probe` (the classifier alone), `gradual` (from the classifier down, a stage of the network at a time) or
     `full`; probe_then_tune where it starts from other weights, unless stages, freeze or a schedule say more.
+    lora: low-rank adapters, by the extra `peft`, that are trained beside the classifier in the place of all weights.
     train: how it and its controls are trained.
     """
 
@@ -61,6 +64,7 @@ class StudentSection(Strict):
     normalise: Literal["data", "none"] | NormaliseSection = "data"
     freeze: tuple[str, ...] = ()
     adapt: Adapt | None = None
+    lora: LoraSection | None = None
     train: TrainSection = TrainSection()
 
     @model_validator(mode="before")
@@ -100,6 +104,7 @@ class StageSection(Strict):
     objective: its terms.
     balance: as for a run of one stage.
     freeze: what it leaves as it is; as `student.freeze` unless given, for the student that ships.
+    lora: low-rank adapters that are trained in it beside the classifier; what they learned is in its weights after it.
     train: how it is trained; as `student.train` unless given.
     """
 
@@ -110,6 +115,7 @@ class StageSection(Strict):
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)]
     balance: Literal["none", "gradients"] = "none"
     freeze: tuple[str, ...] | None = None
+    lora: LoraSection | None = None
     train: TrainSection | None = None
 
 
@@ -272,6 +278,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _student_that_can_be_moved(self) -> Recipe:
         check_adapt(self)
+        check_lora(self)
         return self
 
     @model_validator(mode="after")
@@ -289,7 +296,7 @@ class Recipe(Strict):
     def in_stages(self, frozen: Sequence[Frozen | None]) -> Recipe:
         """Return the recipe with one stage for each set of frozen parts in place of `student.adapt`."""
         stages = tuple(StageSection(**one) for one in in_stages(self, frozen))
-        student = self.student.model_copy(update={"adapt": None})
+        student = self.student.model_copy(update={"adapt": None, "lora": None})
         return self.model_copy(update={"stages": stages, "student": student, "objective": None, "balance": "none"})
 
     def resolved_stages(self) -> tuple[StageSection, ...]:
@@ -297,8 +304,9 @@ class Recipe(Strict):
         if self.stages is None:
             if self.objective is None:  # a sweep gives them
                 return ()
-            terms = {"objective": self.objective, "balance": self.balance, "freeze": self.student.freeze}
-            return (StageSection(**{"name": "student", "from": "scratch", **terms, "train": self.student.train}),)
+            terms = {"objective": self.objective, "balance": self.balance}
+            how = {"freeze": self.student.freeze, "lora": self.student.lora, "train": self.student.train}
+            return (StageSection(**{"name": "student", "from": "scratch", **terms, **how}),)
         filled, before = [], "scratch"
         for stage in self.stages:
             update = {"start": stage.start or before, "train": stage.train or self.student.train}
@@ -316,30 +324,6 @@ def _of_classes(teacher: TeacherSection) -> str:
         return "one with classes of its own"
     kind = kind_of(teacher.source)
     return f"one from {kind}:" if kind in OF_CLASSES else ""
-
-
-def check_stage(stages: tuple[StageSection, ...], *, is_last: bool) -> None:
-    """Raise ValueError where the last of some stages does not fit those before it: its teacher, or its model."""
-    *earlier, stage = stages
-    place = f"stages.{len(earlier)}"
-    names = [one.name for one in earlier]
-    if stage.teacher is not None and stage.teacher not in names:
-        raise ValueError(
-            f"{place}.teacher: expected an earlier stage ({', '.join(names) or 'there is none'}), got {stage.teacher!r}"
-        )
-    if stage.teacher is not None and not any(term.is_own or TERMS[term.name].needs for term in stage.objective):
-        raise ValueError(f"{place}.teacher: no term of stage {stage.name} asks a teacher; leave it out")
-    if stage.student is not None and is_last:
-        raise ValueError(
-            f"{place}.student: the last stage trains the student that ships, the one under student; leave it out here"
-        )
-    start = stage.start or (names[-1] if names else "scratch")
-    before = next((one for one in earlier if one.name == start), None)
-    if before is not None and before.student != stage.student:
-        raise ValueError(
-            f"{place}.from: stage {start} trains another model than stage {stage.name}, so its weights do not fit; "
-            f"say from: scratch, got {start!r}"
-        )
 
 
 def check_peer(recipe: Recipe) -> None:

@@ -160,6 +160,21 @@ def frozen_facts(report: Mapping[str, Any]) -> list[Fact]:
     ]
 
 
+def lora_facts(report: Mapping[str, Any]) -> list[Fact]:
+    """Return what adapters each stage trained, and how exactly they were merged; none in older reports."""
+    return [
+        (
+            stage["name"],
+            f"rank {lora['rank']}, alpha {lora['alpha']:g}, beside {lora['layers']} layers: "
+            f"{numbers.count(lora['trained'])} values trained, the classifier's among them, of a network of "
+            f"{numbers.count(lora['parameters'])}; merged into its weights, which moved logits by "
+            f"{lora['merging_error']:.0e} at most",
+        )
+        for stage in report["stages"]
+        if (lora := stage.get("lora"))
+    ]
+
+
 def _layer(pair: Mapping[str, Any], role: str) -> str:
     return f"{pair[role]} ({' × '.join(map(str, pair[f'{role}_shape']))})"
 

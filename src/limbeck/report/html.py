@@ -63,6 +63,7 @@ def render_html(report: Report) -> str:
         "better": _better(report),
         "layers": facts.layer_facts(report),
         "frozen": facts.frozen_facts(report),
+        "lora": facts.lora_facts(report),
         "cost": facts.cost_facts(report),
         "environment": facts.environment_facts(report),
         "data": facts.data_facts(report),

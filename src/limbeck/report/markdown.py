@@ -32,6 +32,7 @@ def render_markdown(report: Report) -> str:
         *_table("Measured on devices", tables.devices_table(report), True),
         *(_facts("Layers compared", layers) if (layers := facts.layer_facts(report)) else ()),
         *(_facts("Frozen", frozen) if (frozen := facts.frozen_facts(report)) else ()),
+        *(_facts("Low-rank adapters", lora) if (lora := facts.lora_facts(report)) else ()),
         *_facts("Cost", facts.cost_facts(report)), *_facts("Environment", facts.environment_facts(report)),
         *_facts("Data", facts.data_facts(report)), *_notes(report["data"]["notes"]),
         *_recipe(report["recipe"]),

@@ -23,7 +23,9 @@ from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed, validation_accuracy
 from limbeck.run.inherit import copied
 from limbeck.run.listen import describe_black_box, listen
+from limbeck.run.memory import REMEMBERING, judges_memory, old_and_new
 from limbeck.run.model_plan import ModelPlan
+from limbeck.run.own_teacher import lineage
 from limbeck.run.pictures import curves
 from limbeck.run.plan import Plan
 from limbeck.run.shared import learner
@@ -173,6 +175,7 @@ def describe_stages(plan: Plan, findings: Findings) -> list[dict[str, Any]]:
             "model": findings.stages[stage.name][STUDENT],
             "objective": stage.objective.describe(),
             "frozen": next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).frozen,
+            "lora": next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).lora,
             "teacher": stage.teacher or (_within(plan) if stage.objective.needs else None),
             "copied": copied(plan)[0] if stage.start == "scratch" and stage.student is None else {},
             "layers": list(next(iter(findings.fits[findings.stages[stage.name][STUDENT]].values())).layers),
@@ -256,13 +259,14 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
         relative=task.relative,
         metric=task.primary,
         subject=_subject(plan, stage),
-        without="without a teacher" if plan.generated is None else "without generated samples",
+        without=_without(plan, stage),
         notes=[
             *chosen_by,
             *remarks.short_training(plan, stage, findings.fits[keys[STUDENT]]),
             *remarks.chosen_without_labels(stage),
             *remarks.whose_labels(plan, stage),
             *remarks.same_start(plan),
+            *old_and_new(plan, {role: findings.answers[key].correct for role, key in keys.items()}),
             *remarks.on_the_peer(findings.fits[keys[STUDENT]]),
             *remarks.on_the_teacher(task, stage, theirs, None if own is None else task.merits(own), controls),
         ],
@@ -272,7 +276,20 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
 def _subject(plan: Plan, stage: StagePlan) -> str:
     if plan.generated is not None:
         return GENERATING
+    if _is_held(plan, stage):
+        return REMEMBERING
     return ALIGNING if stage.objective.aligns and not stage.objective.needs else "Distillation"
+
+
+def _without(plan: Plan, stage: StagePlan) -> str:
+    if _is_held(plan, stage):
+        return "without it"
+    return "without a teacher" if plan.generated is None else "without generated samples"
+
+
+def _is_held(plan: Plan, stage: StagePlan) -> bool:
+    """Whether remembering is what was tried in a stage or one that it comes from."""
+    return judges_memory(plan) and any(one.objective.remembers_source for one in lineage(plan, stage))
 
 
 def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from limbeck.run.fits import STUDENT, Workshop, objective_of
 from limbeck.run.jobs import Trained
+from limbeck.run.memory import unheld
 from limbeck.run.own_teacher import OwnTeachers
 from limbeck.run.plan import Plan
 from limbeck.run.stage_plan import StagePlan
@@ -96,9 +97,9 @@ def _key(
 
     steps: those of the student, which a control follows; earlier: the keys of the stages before.
     """
-    objective = objective_of(stage, role, plan.task.label)
+    objective = objective_of(stage, role, plan.task.label, unheld(plan))
     own = f"{role}|{seed}|{stage.settings}|{objective.describe()}|{stage.objective.uses_unlabelled}"
-    own += f"|{stage.freeze}|{(stage.student or plan.student).described()}"
+    own += f"|{stage.freeze}|{stage.lora}|{(stage.student or plan.student).described()}"
     if stage.teacher is not None and objective.needs:
         taught_by = earlier[stage.teacher, STUDENT, seed]
         own += f"|taught by {hashlib.sha256(taught_by.encode()).hexdigest()}"

@@ -39,6 +39,7 @@ from limbeck.run.ensemble import Member
 from limbeck.run.inherit import start_from
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
 from limbeck.run.knowledge import LEDGER, hear
+from limbeck.run.memory import unheld
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.plan import Plan, TeacherPlan
 from limbeck.run.probes import Probes
@@ -151,7 +152,7 @@ class Workshop:
             inputs = self.pool.batch(plan.data.train[:SAMPLE]).inputs.cpu()
             share(model, self._trained_teacher(seed), inputs, stage.objective)
         labels = plan.visible_labels(seed)
-        objective = objective_of(stage, role, plan.task.label)
+        objective = objective_of(stage, role, plan.task.label, unheld(plan))
         validation = self._validation(labels)
         budget = self._stage_budget(stage, labels, student)
         if labeller is not None and stage.objective.uses_unlabelled:
@@ -165,10 +166,11 @@ class Workshop:
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing
         frozen = (HEAD,) if shares(stage, role) else frozen
+        lora = None if role == SCRATCH else stage.lora
         lasting = before is None and made.layers is None and (made.anew is not None or not made.fresh)
         job = Job(
             role, seed, model, made, objective, lesson, settings, budget, plan.data, needed, frozen,
-            self.probes, lasting,
+            self.probes, lasting, lora,
         )  # fmt: skip
         trained = self._carry_out(job, folder)
         return trained if before is None else replace(trained, steps=trained.steps + before.steps)
@@ -279,12 +281,17 @@ def open_workshop(
     return Workshop(plan, folder, watcher, device, pool, folder / METRICS, ledger, profile, probes=probes)
 
 
-def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) -> Objective:
-    """Return a new objective for the student or a control in a stage; label: what a control learns labels by."""
+def objective_of(
+    stage: StagePlan, role: str, label: type[Term] = CrossEntropy, without: tuple[type[Term], ...] = ()
+) -> Objective:
+    """Return a new objective for the student or a control in a stage.
+
+    label: what a control learns labels by; without: terms that it lacks, since they are what is judged.
+    """
     if role in (STUDENT, *STAND_INS):
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
-        return stage.objective.control(label_smoothing=SMOOTHING)
+        return stage.objective.control(label_smoothing=SMOOTHING, without=without)
     if role in ADVERSARIAL:
         return stage.objective.adversarial_control(ADVERSARIAL[role])
     if role == "source_only":
@@ -292,7 +299,7 @@ def objective_of(stage: StagePlan, role: str, label: type[Term] = CrossEntropy) 
     if role == SCRATCH:
         return stage.objective.control(without=STARTED, label=label)
     hard = role == "teacher_labels" and bool(stage.objective.needs)
-    return stage.objective.control(teacher_labels=hard, label=label)
+    return stage.objective.control(teacher_labels=hard, label=label, without=without)
 
 
 def best_seed(trained: Mapping[int, Trained]) -> int:

@@ -22,7 +22,8 @@ from limbeck.evaluate.calibration import fit_temperature
 from limbeck.files import delete, write_text
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import has_matrix_units
-from limbeck.models.freeze import freeze, frozen_checksum, frozen_state
+from limbeck.models.freeze import BACKBONE, freeze, frozen_checksum, frozen_state
+from limbeck.models.lora import Lora, add_adapters
 from limbeck.models.shared_head import SharedHead
 from limbeck.models.weights import CARD, WEIGHTS, checksum, checksum_of, load_weights, read_card, save_weights
 from limbeck.objectives.objective import Objective
@@ -58,6 +59,7 @@ class Trained:
     layers: tuple[dict[str, Any], ...] = ()  # that terms on features compared, see `pairs_json`
     frozen: dict[str, Any] | None = None  # patterns, tensors, parameters, checksum before and after, where features are
     peer_accuracy: float | None = None  # on the validation samples, of who learned beside it
+    lora: dict[str, Any] | None = None  # what adapters there were, how much was trained, how exactly they were merged
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,8 @@ class Job:
     """Everything that decides the result of a fit.
 
     name: "teacher", "student" or a control's name; probes: finds what a fit with a frozen body is trained on, None for
-    one that freezes nothing; lasting: whether later runs may have the same frozen body.
+    one that freezes nothing; lasting: whether later runs may have the same frozen body; lora: what learns in the place
+    of the weights, merged into them at the end.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Job:
     freeze: tuple[str, ...] = ()
     probes: Probes | None = None
     lasting: bool = False
+    lora: Lora | None = None
 
     def carry_out(
         self, folder: Path, device: torch.device, observers: Sequence[Observer], shared: bool, phases: Phases
@@ -118,6 +122,7 @@ class Job:
             lesson.corrupting and [str(lesson.corrupting), lesson.corrupting.seed],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze, self._may_probe],
+            self.lora and [asdict(self.lora), version("peft")],
             [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],
             self.teacher.fingerprint if self.teacher is not None else None,
         ]
@@ -129,8 +134,10 @@ class Job:
         return bool(self.freeze) and self.probes is not None and self.probes.allowed
 
     def _train(self, folder: Path, device: torch.device, observers: Sequence[Observer], phases: Phases) -> None:
-        freeze(self.model, self.freeze, self.lesson.samples.batch(self.lesson.rows[:2]).inputs.cpu())
-        before = frozen_checksum(self.model) if self.freeze else None
+        sample = self.lesson.samples.batch(self.lesson.rows[:2]).inputs.cpu()
+        adapters = None if self.lora is None else add_adapters(self.model, self.lora, sample, self.seed)
+        freeze(self.model, self.freeze, sample)
+        before = frozen_checksum(self.model) if self.freeze or adapters else None
         probe = None
         if self.freeze and self.probes is not None:
             with phases("frozen features"):
@@ -146,17 +153,18 @@ class Job:
             )  # fmt: skip
         progress.seconds += 0.0 if probe is None else probe.seconds
         self.model.cpu()
-        if self.freeze and frozen_checksum(self.model) != before:
+        if before is not None and frozen_checksum(self.model) != before:
             raise Failure(f"Frozen weights or buffers of {self.name} changed in training; this is a bug.")
+        kept = frozen_state(self.model)
+        frozen = {"patterns": self.freeze or (BACKBONE,), "tensors": len(kept), "checksum": before,
+                  "parameters": sum(map(torch.numel, kept.values())), "features": probe and probe.kept}  # fmt: skip
+        merged = None if adapters is None else adapters.merge(sample)
         temperature = validation_temperature(model, lesson, self.data)
         save_weights(folder, self.model.net, card_of(self.made, self.model, self.data, self.seed, temperature))
         description: dict[str, Any] = {"objective": self.objective.describe(), "layers": pairs_json(self.objective)}
         description |= {"learned": self.objective.learned}
         result = {"progress": asdict(progress), "temperature": temperature, "from_cache": False}
-        result |= {"peer_accuracy": self._peer_accuracy()}
-        kept = frozen_state(self.model)
-        frozen = {"patterns": self.freeze, "tensors": len(kept), "parameters": sum(map(torch.numel, kept.values())),
-                  "checksum": before, "features": probe and probe.kept}  # fmt: skip
+        result |= {"peer_accuracy": self._peer_accuracy(), "lora": merged}
         found = {**description, "settings": asdict(self.settings), "frozen": frozen if before else None, **result}
         write_text(folder / FIT, json.dumps(found))
 
@@ -195,7 +203,7 @@ class Job:
         return Trained(
             self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"],
             len(self.lesson.validation), tuple(found.get("layers", ())), found.get("frozen"),
-            found.get("peer_accuracy"),
+            found.get("peer_accuracy"), found.get("lora"),
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limbeck.errors import ModelError, ObjectiveError, UserError
 from limbeck.models.adapt import Adapted
+from limbeck.models.lora import add_adapters
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.run.fits import objective_of
@@ -106,6 +107,8 @@ def _take_a_step(
     )
     said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
     student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
+    if stage.lora is not None:
+        add_adapters(student, stage.lora, few.inputs, plan.seeds[0])
     if plan.student.grown:
         _try("student", student.eval(), few.inputs)
         objective.aims(said, few, student.classes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from limbeck.errors import ObjectiveError
+from limbeck.models.lora import Lora
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
 from limbeck.recipe.choices import TERMS, build_choice
@@ -25,7 +26,8 @@ class StagePlan:
     """One stage: the stage it starts from ("scratch" for new weights), its objective and settings.
 
     teacher: the earlier stage whose student of the same seed teaches, None for the teacher of the run; student: who
-    learns, None for the student that ships; freeze: what it leaves as it is, see `limbeck.models.freeze`.
+    learns, None for the student that ships; freeze: what it leaves as it is, see `limbeck.models.freeze`; lora: the
+    adapters that learn in the place of all weights, None for none.
     """
 
     name: str
@@ -35,6 +37,7 @@ class StagePlan:
     teacher: str | None = None
     student: ModelPlan | None = None
     freeze: tuple[str, ...] = ()
+    lora: Lora | None = None
 
 
 def count_of_teaching(stages: Sequence[StagePlan]) -> int:
@@ -49,7 +52,8 @@ def stage_plan(stage: StageSection, student: ModelPlan | None) -> StagePlan:
     assert stage.train is not None  # resolved
     assert stage.start is not None  # resolved
     settings = Settings(**dict(stage.train))
-    return StagePlan(stage.name, stage.start, objective, settings, stage.teacher, student, stage.freeze or ())
+    lora = None if stage.lora is None else Lora(**dict(stage.lora))
+    return StagePlan(stage.name, stage.start, objective, settings, stage.teacher, student, stage.freeze or (), lora)
 
 
 def _term(choice: Choice) -> Term:
