@@ -34,6 +34,7 @@ class Batch:
     partner_labels: int64 [B], the partner's label, -1 where it is withheld.
     share: float32 [B], 0..1, how much of the mixed input is the sample itself; 1 in view 0.
     domain: int64 [B], 0 for a sample of the source and 1 for one of the target; None where there is one domain alone.
+    corrupted: [B, ...] float32, what the student is shown in the place of `inputs`; None where it sees the same.
     """
 
     inputs: Tensor
@@ -44,6 +45,12 @@ class Batch:
     partner_labels: Tensor | None = None
     share: Tensor | None = None
     domain: Tensor | None = None
+    corrupted: Tensor | None = None
+
+    @property
+    def shown(self) -> Tensor:
+        """What the student is shown, [B, ...]."""
+        return self.inputs if self.corrupted is None else self.corrupted
 
 
 @dataclass(frozen=True)

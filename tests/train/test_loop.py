@@ -262,7 +262,7 @@ def test_teacher_and_student_see_the_same_pixels_each_in_its_own_normalisation(
 
 def test_no_test_sample_reaches_a_fit() -> None:
     names = [field.name for field in fields(Lesson)]
-    assert names == ["samples", "rows", "validation", "labels", "views", "score", "choice"]
+    assert names == ["samples", "rows", "validation", "labels", "views", "score", "choice", "corrupting"]
     generator = torch.Generator().manual_seed(0)
     inputs, labels = torch.randn(90, 4, generator=generator), torch.arange(90) % 3
     data = Data.from_arrays((inputs[:60], labels[:60]), (inputs[60:], labels[60:]), validation=0.2)

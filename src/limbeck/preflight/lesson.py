@@ -67,10 +67,7 @@ class Rehearsal:
 
     def batch(self, step: int) -> Batch:
         """Return the batch that the run shows in a step."""
-        rows, showing = self._order.batch(step, self.settings.batch_size)
-        views, device = self.lesson.views, self.lesson.samples.device
-        view = None if views is None else views.number(showing).to(device)
-        return self.lesson.samples.batch(rows, view=view, views=views, labels=self.lesson.labels)
+        return self.lesson.batch(*self._order.batch(step, self.settings.batch_size))
 
     def knowledge(self, batch: Batch) -> Knowledge:
         """Return what the teacher says about a batch."""

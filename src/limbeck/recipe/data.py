@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from limbeck.data.source import OTHER_TASKS
 from limbeck.recipe.choices import Count, TransformChoice
+from limbeck.recipe.corruptions import CorruptionsSection
 from limbeck.recipe.generated import GeneratedSection
 from limbeck.recipe.schema import Strict
 from limbeck.types import TaskName
@@ -48,6 +49,7 @@ class DataSection(Strict):
     augment: changes of the pictures, applied in this order.
     views: how many views there are of a sample, the untouched one among them (epoch e shows view e mod N), or fresh
     ones for each epoch.
+    corruptions: what student and controls are shown corrupted in training, while the teacher sees it as it is.
     generated: samples that are made from the teacher, which the student learns from in the place of the source's.
     """
 
@@ -74,6 +76,7 @@ class DataSection(Strict):
     classes: tuple[str, ...] | None = None
     augment: tuple[TransformChoice, ...] = ()
     views: Count | Literal["fresh"] = "fresh"
+    corruptions: CorruptionsSection | None = None
     generated: GeneratedSection | None = None
 
     @model_validator(mode="before")
@@ -89,7 +92,7 @@ class DataSection(Strict):
     @model_validator(mode="after")
     def _keys_that_fit(self) -> DataSection:
         table = self.source.startswith("csv:")
-        of_pictures = {"size": self.size, "augment": self.augment}
+        of_pictures = {"size": self.size, "augment": self.augment, "corruptions": self.corruptions}
         of_tables = {"label": self.label, "drop": self.drop, "categorical": self.categorical}
         for key in (key for key, value in (of_pictures if table else of_tables).items() if value):
             raise ValueError(f"{key} is for {'pictures' if table else 'tables (csv:)'}, got the source {self.source!r}")
@@ -100,6 +103,7 @@ class DataSection(Strict):
         if self.generated is None:
             return self
         others: dict[str, object] = {"unlabelled": self.unlabelled, "target": self.target, "augment": self.augment}
+        others |= {"corruptions": self.corruptions}
         others |= {"unlabelled_classes": self.unlabelled_classes, "unseen_classes": self.unseen_classes}
         for key in (key for key, value in others.items() if value):
             more = "; teacher.train.augment is for the teacher alone" if key == "augment" else ""

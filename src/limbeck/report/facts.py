@@ -194,6 +194,7 @@ def data_facts(report: Mapping[str, Any]) -> list[Fact]:
         ("Seed of the split", _text(data["split_seed"])),
         ("Augmentation", ", ".join(data["augment"] or []) or "none"),
         ("Views of each sample", _text(data["views"])),
+        ("Corrupted", _text(data.get("corruptions"))),
     ])  # fmt: skip
 
 

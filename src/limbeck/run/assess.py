@@ -217,6 +217,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
         "split_seed": data.split_seed,
         "augment": [] if views is None else [str(transform) for transform in views.transforms],
         "views": None if views is None else views.count,
+        "corruptions": None if plan.corrupting is None else str(plan.corrupting),
         "notes": [*data.notes, *plan.notes, *([start] if (start := copied(plan)[1]) else []), *notes],
     }
 

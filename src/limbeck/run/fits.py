@@ -160,7 +160,9 @@ class Workshop:
             labels = self._pseudo_labels(labels, labeller)
         rows = self._rows(labels, labelled_only=not objective.uses_unlabelled, role=role)
         choice = choice_of(stage.settings.select, plan.data, validation, labels)
-        lesson = Lesson(self.pool, rows, validation, labels, plan.views, plan.task.score, choice)
+        lesson = Lesson(
+            self.pool, rows, validation, labels, plan.views, plan.task.score, choice, plan.corrupting
+        )  # fmt: skip
         settings = stage.settings if role == STUDENT else replace(stage.settings, patience=None)
         needed = (self._teacher_within(stage, model, seed) or teacher) if objective.needs else None
         frozen = () if role == SCRATCH else stage.freeze  # nobody would freeze what knows nothing

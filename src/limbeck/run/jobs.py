@@ -121,6 +121,7 @@ class Job:
             [has_matrix_units(device), ranks.world()],
             [self.data.fingerprint, self.made.architecture, self.seed, checksum(self.model.net), views],
             [checksum_of(self.model.left or {}), self.model.carried, self.model.new_rows],
+            lesson.corrupting and [str(lesson.corrupting), lesson.corrupting.seed],
             normalise and [normalise.mean.tolist(), normalise.std.tolist()],
             [self.objective.describe(), asdict(self.settings), asdict(self.budget), self.freeze, self._may_probe],
             self.lora and [asdict(self.lora), version("peft")],

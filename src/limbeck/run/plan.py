@@ -28,12 +28,14 @@ from limbeck.recipe.own import ask_for_trust
 from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
+from limbeck.robustness.corrupting import Corrupting
 from limbeck.run.adapting import check_remembering, spelled_out
 from limbeck.run.attacks import check_attackable
 from limbeck.run.augment import hidden_by, views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
 from limbeck.run.controls import resolve_controls
+from limbeck.run.corrupting import check_corrupting, corrupting_of
 from limbeck.run.ensemble import EnsemblePlan, Member, box_of
 from limbeck.run.further import FurtherPlan, further_plans, with_heads
 from limbeck.run.grown import settled
@@ -78,7 +80,8 @@ class Plan:
     wishes: how the teacher's answers are kept; ensemble: what the black box is made of, before it is trained; itself:
     the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it;
     generated: how samples are made that take the place of the training samples; proxy: those of another source; real:
-    the data as they were before that, None until then; tasks: those beside the main one, with their teachers.
+    the data as they were before that, None until then; corrupting: what student and controls are shown corrupted;
+    tasks: those beside the main one, with their teachers.
     """
 
     name: str
@@ -107,6 +110,7 @@ class Plan:
     generated: GeneratedSection | None = None
     proxy: Samples | None = None
     real: Data | None = None
+    corrupting: Corrupting | None = None
     tasks: tuple[FurtherPlan, ...] = ()
 
     @property
@@ -266,12 +270,14 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         peer=peer,
         generated=section.generated,
         proxy=_open_proxy(section.generated, data),
+        corrupting=corrupting_of(section.corruptions, recipe.seed),
         tasks=tasks,
     )
     if plan.generated is not None and plan.teacher is not None and plan.teacher.model.normalise is not None:
         plan = replace(plan, student=replace(student, normalise=plan.teacher.model.normalise))
     check_sharing(plan)
     check_remembering(plan)
+    check_corrupting(plan)
     if "attacks" in plan.evaluate:
         check_attackable(data.test)
     return settled(plan)

@@ -159,7 +159,7 @@ def _is_fixed(job: Job) -> bool:
     fresh = views is not None and views.count == "fresh"
     hears = job.teacher is None or job.teacher.recalls
     looks = listens or objective.has_own_terms or objective.shared_classifier is not None or objective.adversarial
-    return hears and not (looks or fresh or job.made.grown)
+    return hears and not (looks or fresh or job.made.grown or job.lesson.corrupting is not None)
 
 
 def _shown(job: Job) -> int:

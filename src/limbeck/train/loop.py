@@ -25,6 +25,7 @@ from limbeck.models.arithmetic import PLAIN, Arithmetic, Precision, choose
 from limbeck.models.work import multiply_adds
 from limbeck.objectives.balance import EVERY
 from limbeck.objectives.objective import Objective
+from limbeck.robustness.corrupting import Corrupting
 from limbeck.teachers.base import Teacher
 from limbeck.train import ranks
 from limbeck.train.accelerator import accelerator_for
@@ -57,7 +58,8 @@ class Lesson:
     samples: the pool that rows count in; rows: int64 [n], shown in training; validation: int64 [m], rows
     with a visible label, for picking the checkpoint; labels: int64 [len(samples)], -1 = withheld, or float32
     [len(samples), C], NaN = withheld; views: augmentation or None; score: what validation measures, None for accuracy;
-    choice: what picks the checkpoint in its place, by rows without labels, None for validation.
+    choice: what picks the checkpoint in its place, by rows without labels, None for validation; corrupting: what of it
+    the model is shown corrupted, and its teacher not.
     """
 
     samples: Samples
@@ -67,6 +69,17 @@ class Lesson:
     views: Views | None = None
     score: Score | None = None
     choice: Choice | None = None
+    corrupting: Corrupting | None = None
+
+    def batch(self, rows: Tensor, showing: Tensor) -> Batch:
+        """Return rows at their n-th showings, counted from 0, int64 [B] each, as training has them."""
+        device = self.samples.device
+        rows, showing = rows.to(device), showing.to(device)
+        view = None if self.views is None else self.views.number(showing)
+        found = self.samples.batch(rows, view=view, views=self.views, labels=self.labels)
+        if self.corrupting is None:
+            return found
+        return replace(found, corrupted=self.corrupting(found.inputs, self.samples.keys[rows], showing))
 
     @property
     def slack(self) -> float:
@@ -144,13 +157,13 @@ def fit(
         compiles = can_compile(objective) and wants_compiling(
             settings.compile, model, accelerator.device, work, budget.steps
         )
-        order, best, progress = _order(lesson, seed), {}, Progress(precision=usual.precision, compiled=compiles)
+        best, progress = {}, Progress(precision=usual.precision, compiled=compiles)
         modules = _changing(model, objective, teacher)
         optimizer = build_optimizer(settings, model, objective.parameters(), modules.get("teacher"))
         if checkpoint is not None and (found := load_checkpoint(checkpoint, modules=modules, optimizer=optimizer)):
             best, progress = found[0], Progress(**found[1])
         arithmetic = replace(usual, precision=progress.precision)
-        batches_of = partial(_batches, lesson, order, settings)
+        batches_of = partial(_batches, lesson, order_of(lesson.rows, lesson.samples.domain, seed), settings)
         quick = _quickened(accelerator.prepare(model), arithmetic, settings, progress, batches_of)
         take = Step(heard(teacher, partial(arithmetic.forward, quick)), objective, Tensor.backward, optimizer, phases)
         course = _Course(name, seed, model, objective, lesson, settings, budget, observers, arithmetic)
@@ -320,22 +333,12 @@ def _quickened(
     return model if fast is None else fast
 
 
-def _order(lesson: Lesson, seed: int) -> Order | Halves:
-    return order_of(lesson.rows, lesson.samples.domain, seed)
-
-
 def _batches(lesson: Lesson, order: Order | Halves, settings: Settings, step: int) -> list[Batch]:
     """Return this process's slice of the batch of a step, in the parts that it is taken in: as many on each process."""
     rows, showing = (ranks.slice_of(values) for values in order.batch(step, settings.batch_size))
-    device, views = lesson.samples.device, lesson.views
-    view = None if views is None else views.number(showing).to(device)
     parts = torch.arange(len(rows)).tensor_split(min(settings.accumulate, settings.batch_size // ranks.world()))
-    return [
-        lesson.samples.batch(
-            rows[part].to(device), view=None if view is None else view[part], views=views, labels=lesson.labels
-        )
-        for part in (slice(int(one[0]), int(one[-1]) + 1) for one in parts)
-    ]
+    slices = (slice(int(one[0]), int(one[-1]) + 1) for one in parts)
+    return [lesson.batch(rows[part], showing[part]) for part in slices]
 
 
 def _asked(teacher: Teacher | None) -> int:

@@ -57,7 +57,7 @@ class Step:
         self, batch: Batch, knowledge: Knowledge, shares: Tensor | None, epoch: float, measure: bool
     ) -> Tensor:
         with self.phases("forward"):
-            loss, parts = self.objective(self.forward(batch.inputs), knowledge, batch, shares, epoch, measure)
+            loss, parts = self.objective(self.forward(batch.shown), knowledge, batch, shares, epoch, measure)
         with self.phases("backward"):
             self.backward(loss if ranks.world() == 1 else loss * ranks.world())
         return torch.stack([loss.detach(), *parts.values()])
