@@ -30,6 +30,7 @@ from limbeck.run.pictures import curves
 from limbeck.run.plan import Plan
 from limbeck.run.shared import learner
 from limbeck.run.stage_plan import StagePlan
+from limbeck.run.starts import leaks
 from limbeck.run.task import Task
 from limbeck.types import known
 
@@ -211,7 +212,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
         "split_seed": data.split_seed,
         "augment": [] if views is None else [str(transform) for transform in views.transforms],
         "views": None if views is None else views.count,
-        "notes": [*data.notes, *plan.notes, *([start] if (start := copied(plan)[1]) else []), *notes],
+        "notes": [*data.notes, *plan.notes, *([start] if (start := copied(plan)[1]) else []), *leaks(plan), *notes],
     }
 
 
