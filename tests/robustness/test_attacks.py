@@ -241,6 +241,26 @@ def test_restarts_and_steps_break_no_less(victim: Victim) -> None:
     assert left(steps=3, restarts=5) < left(steps=3) <= left(steps=1) < victim.accuracy(victim.inputs)
 
 
+@pytest.mark.parametrize("attack", [partial(pgd, step_size=0.02), margin_pgd])
+def test_going_no_further_with_what_is_broken_breaks_the_same_for_less(victim: Victim, attack: Craft) -> None:
+    asked, found = [0, 0], []
+    for place, until_broken in enumerate((False, True)):
+
+        def counting(inputs: Tensor, place: int = place) -> Tensor:
+            asked[place] += len(inputs)
+            logits: Tensor = victim.model(inputs)
+            return logits
+
+        with evaluating(victim.model):
+            points = attack(
+                counting, victim.inputs, victim.labels, epsilon=0.08, steps=10, restarts=2, until_broken=until_broken
+            )
+            found.append(victim.model(points).argmax(1) == victim.labels)
+    assert float((found[0] != found[1]).double().mean()) <= 0.005  # the second climb of those that are left draws anew
+    assert 0.05 < float(found[0].double().mean()) < 0.9
+    assert asked[1] < 0.9 * asked[0]
+
+
 def test_margin_steps_find_what_vanishing_gradients_hide(victim: Victim) -> None:
     """Logits times a thousand have a cross-entropy without a gradient in float32; a ratio of margins still has one."""
 

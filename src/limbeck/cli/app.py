@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from limbeck.cli.evaluate import evaluate
 from limbeck.cli.knowledge import knowledge, label
 from limbeck.cli.rank import complaint, launched_rank
 from limbeck.cli.stop import INTERRUPTED, Stopped, sentence
@@ -241,49 +242,11 @@ def rank(
         Console().print(ranking_table(found))
 
 
-@app.command(
+app.command(
     epilog="Example: limbeck evaluate runs/demo --data folder:new-photos --json\n\n"
-    "Example: limbeck evaluate runs/demo --robust --corruptions noise,blur --budget 5"
-)
-def evaluate(
-    place: Annotated[Path, typer.Argument(help="A run folder, or the export/ folder of one.")],
-    data: Annotated[
-        str | None, typer.Option(help="Other data, such as folder:photos; otherwise the run's test split.")
-    ] = None,
-    robust: Annotated[
-        bool, typer.Option("--robust", help="Ask about corrupted samples, and put the answers into a run's report.")
-    ] = False,
-    corruptions: Annotated[
-        str | None, typer.Option(help="With --robust: corruptions or families of them, such as blur,jpeg; else all.")
-    ] = None,
-    severities: Annotated[str | None, typer.Option(help="With --robust: of 1 to 5; 1,3,5 unless given.")] = None,
-    samples: Annotated[int | None, typer.Option(help="With --robust: how many at most; 2,000 unless given.")] = None,
-    ood: Annotated[
-        str | None, typer.Option(help="With --robust: data of another kind, to be told from a model's own.")
-    ] = None,
-    budget: Annotated[float | None, typer.Option(help="With --robust: minutes, after which it stops.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Measure a run's models, or an exported file, on test samples."""
-    if not robust and (wrong := _only_robust(corruptions, severities, samples, ood, budget)):
-        raise UserError(f"--{wrong} goes with --robust.")
-    if robust:
-        from limbeck.cli.robust import measure_robustness, request_of, robust_table
-
-        request = request_of(corruptions, severities, samples, ood, budget)
-        _print(measure_robustness(place, request, data, console), as_json, robust_table)
-        return
-    from limbeck.cli.tables import metrics_table
-    from limbeck.run.evaluation import evaluate as measure
-
-    found = measure(place, data, tell=lambda text: console.print(escape(text), highlight=False))
-    _print(found, as_json, metrics_table)
-
-
-def _only_robust(*given: object) -> str | None:
-    """Return the first option that was given of those that stand beside --robust."""
-    names = ("corruptions", "severities", "samples", "ood", "budget")
-    return next((name for name, value in zip(names, given, strict=True) if value is not None), None)
+    "Example: limbeck evaluate runs/demo --robust --corruptions noise,blur --budget 5\n\n"
+    "Example: limbeck evaluate runs/demo --robust --attacks all --epsilon 2/255,8/255"
+)(evaluate)
 
 
 @app.command(epilog="Example: limbeck export runs/demo")

@@ -7,8 +7,10 @@ from typing import Literal
 Outcome = Literal["helped", "hurt", "equal", "unclear"]
 
 CORRUPTED = "corruption accuracy"
-RATES = ("accuracy", "map", CORRUPTED)
+ATTACKED = "attack accuracy"
+RATES = ("accuracy", "map", CORRUPTED, ATTACKED)
 NAMES = {
+    ATTACKED: "accuracy under attack",
     CORRUPTED: "accuracy on corrupted samples",
     "map": "mean average precision",
     "mse": "mean squared error",

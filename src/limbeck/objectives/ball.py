@@ -53,6 +53,10 @@ class Ball:
         """Return the points after the steepest step of a size, a number or one for each sample [B, 1, ...]."""
         return self.project(points + steepest(gradient, self.norm) * size)
 
+    def only(self, rows: Tensor) -> Ball:
+        """Return the ball of some of its samples, int64 [R]."""
+        return Ball(self.centre[rows], self.epsilon, self.norm, self.low[rows], self.high[rows])
+
     def _radius(self) -> float:
         """Return epsilon less what the rounding of a sum may add to a distance."""
         rounding = torch.finfo(self.centre.dtype).eps / 2 * math.sqrt(self.centre[0].numel())

@@ -153,7 +153,7 @@ class Recipe(Strict):
     controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
     margin: a difference in accuracy below it does not matter, 0..1; 0.05 for regression unless given, a share of the
     control's squared error, and 0.01 of mean average precision for multi-label.
-    evaluate: measures of a classifier beyond accuracy; `robustness` asks all models about corrupted samples too.
+    evaluate: measures of a classifier beyond accuracy; `robustness` asks about corrupted samples, `attacks` attacks.
     export: what ships.
     sweep: values by dotted key, such as objective.soft_labels.temperature, in a list or by names of yours; every
     combination is a variant.
@@ -171,7 +171,7 @@ class Recipe(Strict):
     stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None
     controls: tuple[ControlName, ...] | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
-    evaluate: tuple[Literal["calibration", "agreement", "robustness"], ...] = ("calibration", "agreement")
+    evaluate: tuple[Literal["calibration", "agreement", "robustness", "attacks"], ...] = ("calibration", "agreement")
     export: ExportSection = ExportSection()
     sweep: Annotated[dict[str, Values | Named], Field(min_length=1)] | None = None
 
@@ -234,8 +234,8 @@ class Recipe(Strict):
         task, teacher = self.data.task, self.teacher
         if self.export.int8:
             raise ValueError(f"export.int8 is judged by the classes it loses, got task {task!r}; leave it out")
-        if "robustness" in self.evaluate:
-            raise ValueError(f"evaluate: robustness is measured of classifiers, got task {task!r}; leave it out")
+        for one in {"robustness", "attacks"} & set(self.evaluate):
+            raise ValueError(f"evaluate: {one} is measured of classifiers, got task {task!r}; leave it out")
         if teacher and (refused := _of_classes(teacher)):
             raise ValueError(
                 f"a teacher for {task} is trained here or comes from run:, file:, onnx:, sklearn: or labels:, got "

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from limbeck.evaluate.wording import inside
-from limbeck.report import facts, figures, measures, names, numbers, robustness, sweep, tables
+from limbeck.report import attacks, facts, figures, measures, names, numbers, robustness, sweep, tables
 from limbeck.report.balance import balance_facts, balance_figure, balanced
 from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limit, hidden_table
 from limbeck.report.confusion import confusion_figure
@@ -73,6 +73,7 @@ def render_html(report: Report) -> str:
 def _robust(report: Report) -> dict[str, Any]:
     found = robustness.section_of(report)
     drawn = [("Accuracy against severity", robustness.severity_figure)] if found and found["corruptions"] else []
+    drawn += [("Accuracy against the radius of attacks", attacks.radius_figure)] if attacks.attack_table(report) else []
     drawn += [("Accuracy against coverage, clean samples", robustness.coverage_figure)] if found else []
     return {
         "robust": found,
@@ -80,6 +81,10 @@ def _robust(report: Report) -> dict[str, Any]:
         "robust_table": robustness.robust_table(report),
         "robust_drawings": [(title, Markup(draw(report))) for title, draw in drawn],  # noqa: S704
         "robust_label": lambda key: robustness.label(report, key),
+        "attack_table": attacks.attack_table(report),
+        "attack_facts": attacks.attack_facts(report),
+        "attack_warnings": attacks.attack_warnings(report),
+        "attack_verdicts": attacks.attack_verdicts(report),
     }
 
 

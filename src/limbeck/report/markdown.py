@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import facts, measures, robustness, sweep, tables
+from limbeck.report import attacks, facts, measures, robustness, sweep, tables
 from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limit, hidden_table
 from limbeck.report.domains import domains_table
 from limbeck.report.generated import generated_facts
@@ -93,6 +93,11 @@ def _robust(report: Report) -> Iterator[str]:
     yield ""
     if found["verdict"]:
         yield from _notes([found["verdict"]["sentence"]])
+    yield from _table("Under attack", attacks.attack_table(report), True)
+    yield from (f"- {name}: {_escape(text)}" for name, text in attacks.attack_facts(report))
+    yield ""
+    yield from _notes([*attacks.attack_warnings(report)])
+    yield from _notes([f"{title}. {one['sentence']}" for title, one in attacks.attack_verdicts(report)])
 
 
 def _stages(report: Report) -> Iterator[str]:

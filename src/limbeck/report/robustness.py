@@ -8,11 +8,11 @@ from typing import Any
 from limbeck.report import drawing, measures, names, numbers, scales
 from limbeck.report.drawing import MUTED, ROLE_COLOURS, RULE
 from limbeck.report.facts import Fact
+from limbeck.report.lines import STYLES, Line, lines_figure
 from limbeck.report.tables import Cell, Column, Group, Row, Table
 
 Report = Mapping[str, Any]
 
-STYLES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 SHARE = 0.8  # of the samples, that a model is surest of
 SCORES = {"msp": "highest probability", "energy": "energy"}
 
@@ -64,31 +64,15 @@ def severity_figure(report: Report) -> str:
     """Draw the mean accuracy over corruptions against severity, with intervals for the student; an SVG element."""
     found = section_of(report)
     assert found is not None
-    models = {key: one for key, one in found["models"].items() if one["role"] != "file" and one["by_severity"]}
-    across = [0, *found["settings"]["severities"]]
-    styles = iter(STYLES * len(models))
-    with drawing.themed():
-        figure = drawing.canvas(5.6, 3.6)
-        ax = drawing.axes(figure, 0.7, 0.95, 0.2, 0.15)
-        for key, one in models.items():
-            entries = [one["clean"], *one["by_severity"]]
-            style = next(styles) if one["role"] == "control" else "-"
-            colour = ROLE_COLOURS[one["role"]]
-            width = 2 if one["role"] == "student" else 1.4
-            ax.plot(across, [entry["mean"] for entry in entries], color=colour, linestyle=style, marker="o",
-                    markersize=4, linewidth=width, label=label(report, key))  # fmt: skip
-            if one["role"] == "student":
-                bounds = [entry["ci95"] or [entry["mean"]] * 2 for entry in entries]
-                ax.fill_between(across, *zip(*bounds, strict=True), color=colour, alpha=0.15, linewidth=0)
-        ax.set_xticks(across)
-        ax.set_xticklabels(["clean", *map(str, across[1:])])
-        ax.set_xlabel("Severity", color=MUTED)
-        ax.set_ylabel(scales.axis_label("accuracy"), color=MUTED)
-        ax.grid(axis="y", color=RULE, linewidth=0.8)
-        scales.rate_ticks(ax.yaxis, "accuracy")
-        figure.legend(*ax.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False,
-                      fontsize=drawing.FONT_SIZE - 2)  # fmt: skip
-        return drawing.to_svg(figure, "severity", "Mean accuracy over corruptions against severity")
+    severities = found["settings"]["severities"]
+    drawn = {key: one for key, one in found["models"].items() if one["role"] != "file" and one["by_severity"]}
+    lines = [
+        Line(label(report, key), one["role"], [(0, one["clean"]), *zip(severities, one["by_severity"], strict=True)])
+        for key, one in drawn.items()
+    ]
+    ticks = [(0, "clean"), *((one, str(one)) for one in severities)]
+    title = "Mean accuracy over corruptions against severity"
+    return lines_figure(lines, ticks, "Severity", name="severity", title=title)
 
 
 def coverage_figure(report: Report) -> str:

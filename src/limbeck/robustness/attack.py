@@ -113,6 +113,10 @@ class Worst:
                 return
             yield rows
 
+    def unbroken(self, rows: Tensor) -> Tensor:
+        """Return which of some rows [R] are not broken yet, as places in them, int64."""
+        return torch.nonzero(self.margins[rows] <= 0)[:, 0]
+
     def note(self, rows: Tensor, points: Tensor, logits: Tensor) -> Tensor:
         """Keep those points [R, ...] that are worse for their rows than what is known; return which are, bool [R]."""
         found, known = margins(logits, self.labels[rows]), self.margins[rows]

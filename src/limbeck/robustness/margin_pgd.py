@@ -29,6 +29,7 @@ def margin_pgd(
     steps: int,
     restarts: int = 1,
     norm: Norm = "linf",
+    until_broken: bool = False,
     seed: int = 0,
 ) -> Tensor:
     """Return the worst input found within epsilon for each sample [B, ...], climbing the ratio of its margin.
@@ -36,7 +37,7 @@ def margin_pgd(
     Steps begin at twice epsilon. After stretches that get shorter, a sample goes back to its best point with half the
     step, where too few steps went up, or the best and the step are what they were. model: from inputs in 0..1 to logits
     [B, C]; epsilon: in the inputs' unit; restarts: climbs in all, of which those after the first are for samples that
-    are still given their label. Raises UserError for inputs outside of 0..1.
+    are still given their label; until_broken: as for `pgd`. Raises UserError for inputs outside of 0..1.
     """
     check_request(inputs, labels, epsilon, steps=steps)
     generator = torch.Generator(inputs.device).manual_seed(seed)
@@ -44,7 +45,7 @@ def margin_pgd(
         worst = Worst(model, inputs, labels)
         for rows in worst.attempts(restarts):
             ball = ball_around(inputs[rows], epsilon=epsilon, norm=norm)
-            _Climb(model, ball, labels[rows], worst, rows, ball.anywhere(generator)).go(steps)
+            _Climb(model, ball, labels[rows], worst, rows, ball.anywhere(generator)).go(steps, until_broken)
     return worst.points
 
 
@@ -77,14 +78,27 @@ class _Climb:
         self.rises = torch.zeros_like(self.loss)
         self.best_then, self.halved_then = self.best, torch.zeros_like(self.loss, dtype=torch.bool)
 
-    def go(self, steps: int) -> None:
-        """Take the steps."""
+    def go(self, steps: int, until_broken: bool) -> None:
+        """Take the steps; until_broken: with the rows alone that are not broken yet."""
         looks, last = stretches(steps), 0
         for step in range(1, steps + 1):
+            if until_broken and not self._leaves_some():
+                return
             self._step(momentum=MOMENTUM if step > 1 else 0.0)
             if step in looks:
                 self._adapt(step - last)
                 last = step
+
+    def _leaves_some(self) -> bool:
+        """Leave out the rows that are broken; return whether there are others."""
+        left = self.worst.unbroken(self.rows)
+        if len(left) < len(self.rows):
+            self.ball, self.labels, self.rows = self.ball.only(left), self.labels[left], self.rows[left]
+            self.points, self.before, self.best_points = self.points[left], self.before[left], self.best_points[left]
+            self.loss, self.best, self.best_then = self.loss[left], self.best[left], self.best_then[left]
+            self.gradient, self.best_gradient = self.gradient[left], self.best_gradient[left]
+            self.size, self.rises, self.halved_then = self.size[left], self.rises[left], self.halved_then[left]
+        return bool(len(left))
 
     def _step(self, momentum: float) -> None:
         ahead = self.ball.step(self.points, self.gradient, each(self.size, self.points))

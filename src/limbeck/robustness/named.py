@@ -54,7 +54,7 @@ def named_attacks(
     source: Model | None = None,
     seed: int = 0,
 ) -> list[Attack]:
-    """Return attacks by their names: fgsm, pgd, margin, square, transfer.
+    """Return attacks by their names: fgsm, pgd, margin, square, transfer; climbs end where they break a sample.
 
     epsilon: in the inputs' unit; steps, restarts: of pgd, margin and transfer, whose steps are 2.5 epsilon long
     together; queries: of square; source: the model whose gradients transfer uses. Raises UserError for a name that is
@@ -68,10 +68,15 @@ def named_attacks(
     size = REACH * epsilon / steps
     crafts: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = {
         "fgsm": partial(fgsm, epsilon=epsilon, norm=norm),
-        "pgd": partial(pgd, epsilon=epsilon, step_size=size, steps=steps, restarts=restarts, norm=norm, seed=seed),
-        "margin": partial(margin_pgd, epsilon=epsilon, steps=steps, restarts=restarts, norm=norm, seed=seed),
+        "pgd": partial(
+            pgd, epsilon=epsilon, step_size=size, steps=steps, restarts=restarts, norm=norm, until_broken=True,
+            seed=seed,
+        ),
+        "margin": partial(
+            margin_pgd, epsilon=epsilon, steps=steps, restarts=restarts, norm=norm, until_broken=True, seed=seed
+        ),
         "square": partial(square, epsilon=epsilon, queries=queries, seed=seed),
-    }
+    }  # fmt: skip
     if source is not None:
         crafts["transfer"] = partial(
             transferred, source=source, epsilon=epsilon, step_size=size, steps=steps, restarts=restarts, norm=norm,

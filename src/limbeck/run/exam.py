@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ from limbeck.errors import UserError
 from limbeck.robustness.corruption import SEVERITIES, Corruption
 from limbeck.robustness.corruptions import CORRUPTIONS, named
 from limbeck.robustness.rows import ROWS, RowCorruption
+from limbeck.run.attacks import AttackRequest, check_attackable
+from limbeck.run.clock import Clock
 from limbeck.run.corrupted import are_pictures, corrupted
 from limbeck.run.said import Kept, Said
 from limbeck.run.subjects import Subject
@@ -36,13 +37,15 @@ class Request:
     """What is asked for. Raises UserError where that cannot be meant.
 
     corruptions: names or families, None for all; severities: of 1 to 5; samples: how many at most; ood: another source,
-    whose samples are of another kind; budget: minutes, None for no limit; seed: of all that is random.
+    whose samples are of another kind; attacks: None for none; budget: minutes, None for no limit; seed: of all that is
+    random.
     """
 
     corruptions: tuple[str, ...] | None = None
     severities: tuple[int, ...] = (1, 3, 5)
     samples: int = 2000
     ood: str | None = None
+    attacks: AttackRequest | None = None
     budget: float | None = None
     seed: int = 0
 
@@ -86,7 +89,12 @@ def exam_of(
     learned: Preprocessing | None = None,
     place: Path | None = None,
 ) -> Exam:
-    """Return an exam on at most as many samples as are asked for, chosen by a hash of seed and id."""
+    """Return an exam on at most as many samples as are asked for, chosen by a hash of seed and id.
+
+    Raises UserError for attacks of samples that are no pictures.
+    """
+    if request.attacks is not None:
+        check_attackable(samples)
     order = by_hash(samples.ids, request.seed)[: request.samples]
     chosen = named(request.corruptions, pictures=are_pictures(samples))
     return Exam(request, tuple(subjects), take(samples, np.sort(order)), learned, place, tuple(chosen))
@@ -95,15 +103,14 @@ def exam_of(
 Answers = dict[str, dict[int, list[Said]]]
 
 
-def ask_all(exam: Exam, tell: Callable[[str], object]) -> Answers:
+def ask_all(exam: Exam, tell: Callable[[str], object], clock: Clock) -> Answers:
     """Return what each subject said by corruption and severity, those corruptions alone that came to their end.
 
-    What is kept from before is not asked again. Where there is a budget, nothing new begins that would not end within
-    it, by the time the slowest took. tell: is given a line about each corruption, with the time left.
+    What is kept from before is not asked again. Where the clock has a budget, nothing new begins that would not end
+    within it, by the time the slowest took. tell: is given a line about each corruption, with the time left.
     """
     keys, kept = [one.key for one in exam.subjects], Kept(exam.place, _mark(exam))
     found: Answers = {}
-    clock = _Clock(exam.request.budget)
     left = [cell for cell in _cells(exam) if kept.read(_name(*cell), keys) is None]
     clock.expect(len(left))
     for corruption in exam.corruptions:
@@ -112,9 +119,9 @@ def ask_all(exam: Exam, tell: Callable[[str], object]) -> Answers:
             name = _name(corruption, severity)
             answers = kept.read(name, keys)
             if answers is None:
-                if not clock.allows_another():
+                if not clock.allows():
                     return found
-                with clock:
+                with clock.spending():
                     answers = _ask(exam, corruption, severity)
                     kept.write(name, keys, answers)
             said[severity] = answers
@@ -143,30 +150,3 @@ def _mark(exam: Exam) -> str:
     marks = [subject.mark for subject in exam.subjects]
     parts = [exam.request.seed, exam.samples.fingerprint, marks, strengths]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-class _Clock:
-    """How long things take, and whether there is time for another one."""
-
-    def __init__(self, budget: float | None) -> None:
-        self.end = None if budget is None else time.monotonic() + 60 * budget
-        self.slowest, self.spent, self.done, self.of = 0.0, 0.0, 0, 0
-
-    def expect(self, count: int) -> None:
-        self.of = count
-
-    def allows_another(self) -> bool:
-        return self.end is None or time.monotonic() + self.slowest <= self.end
-
-    def left(self) -> str:
-        if not self.done or self.done >= self.of:
-            return ""
-        seconds = self.spent / self.done * (self.of - self.done)
-        return f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
-
-    def __enter__(self) -> None:
-        self.start = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        took = time.monotonic() - self.start
-        self.slowest, self.spent, self.done = max(self.slowest, took), self.spent + took, self.done + 1

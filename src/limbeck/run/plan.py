@@ -28,6 +28,7 @@ from limbeck.recipe.sources import expand
 from limbeck.recipe.sweep import variants_of
 from limbeck.recipe.teacher import OriginSection, TeacherSection, name_of
 from limbeck.run.adapting import check_remembering, spelled_out
+from limbeck.run.attacks import check_attackable
 from limbeck.run.augment import hidden_by, views_of
 from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
@@ -253,6 +254,8 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         plan = replace(plan, student=replace(student, normalise=plan.teacher.model.normalise))
     check_sharing(plan)
     check_remembering(plan)
+    if "attacks" in plan.evaluate:
+        check_attackable(data.test)
     return settled(plan)
 
 

@@ -53,8 +53,8 @@ def describe(exam: Exam, answers: Answers, context: Context) -> dict[str, Any]:
     """Return the section; answers: of the corruptions that were asked to their end."""
     clean = [subject.logits(exam.samples) for subject in exam.subjects]
     right = {subject.key: _mean_right(exam, answers, place) for place, subject in enumerate(exam.subjects)}
-    verdict = _judge(right, context) if answers else None
     control = right.get(context.against) if answers and context.against is not None else None
+    verdict = judged(right, context, CORRUPTED) if answers else None
     return {
         "schema": SCHEMA,
         "settings": {
@@ -155,8 +155,11 @@ def _against(right: Floats, control: Floats | None) -> Interval | None:
     return mean_corruption_error(np.broadcast_to(right, control.shape), control)
 
 
-def _judge(right: Mapping[str, Floats], context: Context) -> Verdict | None:
-    """Return the verdict on corrupted samples against the control of the run's own verdict; None without one."""
+def judged(right: Mapping[str, Floats], context: Context, metric: str) -> Verdict | None:
+    """Return the verdict on samples against the control of the run's own verdict; None without one.
+
+    right: by subject, how often each sample is right, 0..1 [S, N]; metric: what that is, in words.
+    """
     against = context.against
     if against is None or not {against, STUDENT} <= right.keys():
         return None
@@ -169,7 +172,7 @@ def _judge(right: Mapping[str, Floats], context: Context) -> Verdict | None:
         validation={against: 1.0},
         teacher=teacher if teacher is None or teacher.ndim == 1 or teacher.shape == student.shape else None,
         margin=context.margin,
-        metric=CORRUPTED,
+        metric=metric,
     )
 
 

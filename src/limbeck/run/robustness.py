@@ -24,6 +24,9 @@ from limbeck.models.weights import read_card
 from limbeck.recipe.sources import expand
 from limbeck.report.facts import against_key
 from limbeck.run.assess import TEACHER, Findings, public_source
+from limbeck.run.attacked import Assault, attack_all
+from limbeck.run.attacks import AttackRequest
+from limbeck.run.clock import Clock
 from limbeck.run.corrupted import are_pictures, noise_pictures
 from limbeck.run.evaluation import (
     data_of,
@@ -40,9 +43,10 @@ from limbeck.run.reload import preprocessing_of
 from limbeck.run.result import read_report
 from limbeck.run.robust import Context, describe
 from limbeck.run.subjects import Subject, subjects_of_files, subjects_of_findings, subjects_of_run
+from limbeck.run.under_attack import describe_attacks
 from limbeck.types import known
 
-ROBUSTNESS = "robustness"
+ROBUSTNESS, ATTACKS = "robustness", "attacks"
 RESULT = "robustness.json"
 AT_THE_END = Request(samples=1000)  # of a run whose recipe asks for it
 NOISE = "noise"
@@ -79,7 +83,7 @@ def measure(place: Path, request: Request, source: str | None, tell: Tell) -> di
     foreign = _foreign(exam, reading_of_run(place, card))
     margin = report["verdict"]["margin"] if report["verdict"] else 0.0
     against = against_key(report, report["verdict"])
-    section = describe(exam, ask_all(exam, tell), Context(tuple(card["classes"]), against, margin, lessons, foreign))
+    section = _section(exam, Context(tuple(card["classes"]), against, margin, lessons, foreign), tell)
     if source is None:
         write_text(place / RESULT, json.dumps(section, indent=1, allow_nan=False))
         write_text(place / REPORT, json.dumps({**report, ROBUSTNESS: section}, indent=1, allow_nan=False))
@@ -98,17 +102,18 @@ def robustness_of_plan(
 
     models, export: as in the report.
     """
-    if ROBUSTNESS not in plan.evaluate:
+    request = _request_of(plan)
+    if request is None:
         return None
     last = plan.stages[-1].name
     subjects = [*subjects_of_findings(findings, models, last), *_files_of(folder, export)]
     whose = None if plan.teacher is None or plan.teacher.settings is None else plan.teacher.labels
-    lessons = _lessons(plan.data, subjects, plan.visible_labels, whose, AT_THE_END)
-    exam = exam_of(AT_THE_END, subjects, plan.data.test, plan.data.preprocessing, folder / ROBUSTNESS)
+    lessons = _lessons(plan.data, subjects, plan.visible_labels, whose, request)
+    exam = exam_of(request, subjects, plan.data.test, plan.data.preprocessing, folder / ROBUSTNESS)
     verdict = findings.verdicts.get(last)
     against = None if verdict is None else findings.stages[last][verdict.against]
     context = Context(plan.data.classes, against, plan.margin, lessons, _foreign(exam, {}))
-    section = describe(exam, ask_all(exam, tell), context)
+    section = _section(exam, context, tell)
     write_text(folder / RESULT, json.dumps(section, indent=1, allow_nan=False))
     return section
 
@@ -121,7 +126,26 @@ def _measure_bundle(bundle: Path, request: Request, source: str | None, tell: Te
     samples = samples_for_bundle(manifest, source)
     exam = exam_of(request, subjects_of_files(bundle), samples, learned_of(manifest))
     foreign = _foreign(exam, manifest["input"])
-    return describe(exam, ask_all(exam, tell), Context(tuple(manifest["classes"]), None, 0.0, {}, foreign))
+    return _section(exam, Context(tuple(manifest["classes"]), None, 0.0, {}, foreign), tell)
+
+
+def _section(exam: Exam, context: Context, tell: Tell) -> dict[str, Any]:
+    """Ask, attack and describe, within one budget."""
+    clock = Clock(exam.request.budget)
+    assault = None if exam.request.attacks is None else Assault(exam, exam.request.attacks)
+    names = () if assault is None else assault.names  # what cannot be asked for is said before anything is asked
+    answers = ask_all(exam, tell, clock)
+    attacks = describe_attacks(assault, attack_all(assault, tell, clock), context) if assault and names else None
+    return {**describe(exam, answers, context), ATTACKS: attacks}
+
+
+def _request_of(plan: Plan) -> Request | None:
+    """Return what a recipe asks for at the end of a run, None for nothing."""
+    corrupted, attacked = ROBUSTNESS in plan.evaluate, ATTACKS in plan.evaluate
+    if not corrupted and not attacked:
+        return None
+    usual = AT_THE_END if corrupted else replace(AT_THE_END, corruptions=())
+    return replace(usual, attacks=AttackRequest()) if attacked else usual
 
 
 def _refuse_other_tasks(task: str) -> None:

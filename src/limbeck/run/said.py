@@ -1,4 +1,4 @@
-"""What models said about corrupted samples, a file for each corruption and severity, so that a measurement can go on.
+"""What models said about corrupted or attacked samples, a file for each question, so that a measurement can go on.
 
 Shapes: S seeds, N samples.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,26 +42,37 @@ class Kept:
 
     def read(self, name: str, subjects: Sequence[str]) -> list[Said] | None:
         """Return what the subjects said; None where that is not kept, or was made from something else."""
+        found = self.read_arrays(name)
+        if found is None or list(found.get("subjects", ())) != list(subjects):
+            return None
+        return [Said(found[f"classes-{place}"], found[f"sure-{place}"]) for place in range(len(subjects))]
+
+    def write(self, name: str, subjects: Sequence[str], said: Sequence[Said]) -> None:
+        """Keep what the subjects said, atomically."""
+        parts: dict[str, Any] = {"subjects": np.array(subjects)}
+        for place, one in enumerate(said):
+            parts |= {f"classes-{place}": one.classes, f"sure-{place}": one.sure}
+        self.write_arrays(name, parts)
+
+    def read_arrays(self, name: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of a file; None where that is not kept, or was made from something else."""
         path = self._path(name)
         if path is None or not path.is_file():
             return None
         try:
             with np.load(path, allow_pickle=False) as found:
-                if str(found["mark"]) != self.mark or list(found["subjects"]) != list(subjects):
-                    return None
-                return [Said(found[f"classes-{i}"], found[f"sure-{i}"]) for i in range(len(subjects))]
+                arrays = dict(found)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None
+        return arrays if str(arrays.pop("mark", None)) == self.mark else None
 
-    def write(self, name: str, subjects: Sequence[str], said: Sequence[Said]) -> None:
-        """Keep what the subjects said, atomically."""
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep arrays in a file, atomically."""
         path = self._path(name)
         if path is None:
             return
-        parts: dict[str, Any] = {"mark": np.array(self.mark), "subjects": np.array(subjects)}
-        for place, one in enumerate(said):
-            parts |= {f"classes-{place}": one.classes, f"sure-{place}": one.sure}
         buffer = io.BytesIO()
+        parts: dict[str, Any] = {"mark": np.array(self.mark), **arrays}
         np.savez_compressed(buffer, **parts)
         write_bytes(path, buffer.getvalue())
 

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from limbeck.data.samples import Samples
 from limbeck.export.manifest import GRAPH, INT8, check_file, read_manifest
 from limbeck.export.run_onnx import Session
 from limbeck.models.adapt import Adapted
 from limbeck.models.weights import CARD, read_card
+from limbeck.robustness.attack import Logits as AsLogits
+from limbeck.robustness.attack import Model
 from limbeck.run.assess import TEACHER, Findings
 from limbeck.run.fits import STUDENT
 from limbeck.run.reload import load_model
@@ -33,7 +37,8 @@ class Subject:
     """One model, or one file.
 
     key: in the report; name, title: as there; seeds: of its fits; mark: changes when its weights do; each: gives the
-    logits [N, C] of samples, one for each seed.
+    logits [N, C] of samples, one for each seed; pixels: gives logits [B, C] for pictures [B, ...] in 0..1, one for each
+    seed, which a file gets rounded to 8 bits.
     """
 
     key: str
@@ -43,6 +48,7 @@ class Subject:
     seeds: tuple[int, ...]
     mark: str
     each: tuple[Callable[[Samples], Logits], ...]
+    pixels: tuple[Model, ...]
 
     def logits(self, samples: Samples) -> Logits:
         """Return the logits of every seed, [S, N, C]."""
@@ -90,8 +96,10 @@ def subjects_of_files(bundle: Path) -> list[Subject]:
     for name, title in FILES.items():
         if name in manifest["files"]:
             session = Session(check_file(bundle, name, manifest))
-            mark = manifest["files"][name]["sha256"]
-            found.append(Subject(name, "file", title, name, (int(manifest["seed"]),), mark, (_asking_file(session),)))
+            seeds, mark = (int(manifest["seed"]),), manifest["files"][name]["sha256"]
+            found.append(
+                Subject(name, "file", title, name, seeds, mark, (_asking_file(session),), (_asking_pixels(session),))
+            )
     return found
 
 
@@ -103,7 +111,8 @@ def _every_seed(folder: Path, seeds: list[int]) -> dict[int, Path]:
 
 def _subject(key: str, about: Mapping[str, Any], models: Mapping[int, Adapted], mark: str) -> Subject:
     each = tuple(_asking(model) for model in models.values())
-    return Subject(key, about["role"], about["name"], about["title"], tuple(models), mark, each)
+    pixels = tuple(AsLogits(model) for model in models.values())
+    return Subject(key, about["role"], about["name"], about["title"], tuple(models), mark, each, pixels)
 
 
 def _asking(model: Adapted) -> Callable[[Samples], Logits]:
@@ -112,3 +121,12 @@ def _asking(model: Adapted) -> Callable[[Samples], Logits]:
 
 def _asking_file(session: Session) -> Callable[[Samples], Logits]:
     return lambda samples: session.logits_and_probabilities(raw_of(samples))[0]
+
+
+def _asking_pixels(session: Session) -> Model:
+    def ask(pixels: Tensor) -> Tensor:
+        stored = (pixels * 255).round_().to(torch.uint8)
+        logits, _ = session.logits_and_probabilities(stored.cpu().numpy())
+        return torch.from_numpy(logits).to(pixels.device)
+
+    return ask
