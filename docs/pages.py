@@ -97,10 +97,11 @@ def _sections(place: str, schema: Schema, kinds: Schema) -> Iterator[tuple[str, 
 
 
 def _reference(value: Schema) -> str | None:
-    """Return the name of the kind that a value refers to, itself, as one of several, or as an item."""
+    """Return the name of the kind that a value refers to, itself, as one of several, as an item or under each name."""
     if "$ref" in value:
         return str(value["$ref"]).rpartition("/")[2]
-    inside = [*value.get("anyOf", ()), *([value["items"]] if isinstance(value.get("items"), dict) else ())]
+    each = [value[key] for key in ("items", "additionalProperties") if isinstance(value.get(key), dict)]
+    inside = [*value.get("anyOf", ()), *each]
     return next((kind for one in inside if (kind := _reference(one))), None)
 
 

@@ -74,7 +74,7 @@ class Knowledge:
     """What the teacher said about a batch; whether it spoke now or earlier cannot be seen from here.
 
     logits: [B, C]; probs: [B, C], rows sum to 1; labels: int64 [B], the teacher's top class; topk: in place of logits
-    where only the K highest were kept.
+    where only the K highest were kept; heads: what the teachers of further tasks said, by the task's name.
     """
 
     logits: Tensor | None = None
@@ -82,6 +82,7 @@ class Knowledge:
     labels: Tensor | None = None
     topk: TopK | None = None
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    heads: Mapping[str, Knowledge] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_the_resolved_recipe_says_the_same(module: Path) -> None:
     assert again == first
     assert own_classes(again) == ["mine:Net", "mine:Confident"]
     assert first.objective is not None
-    assert first.objective[0].options == {"power": 3, "weight": 0.5}
+    assert first.objective[0].options == {"power": 3, "weight": 0.5, "task": None}
 
 
 @pytest.mark.parametrize(

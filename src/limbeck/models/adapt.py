@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from limbeck.errors import ModelError, nearest
+from limbeck.models.many_heads import ManyHeads
 from limbeck.types import Outputs
 
 LOGIT_NAMES = ("logits", "logit", "out", "output", "scores")
@@ -90,6 +91,7 @@ class Adapted(nn.Module):
         self.new_rows: Mapping[str, tuple[int, ...]] = {}
         self.carried: tuple[int, ...] = ()
         self.left: Mapping[str, Tensor] | None = {}
+        self.several = next((name for name, one in net.named_modules() if isinstance(one, ManyHeads)), None)
         self.adapters: Mapping[str, nn.Module] = {}
         self._hooks: list[RemovableHandle] = []
         self._said: list[Said] = []
@@ -107,6 +109,7 @@ class Adapted(nn.Module):
         logits = find_logits(self.net(inputs), self.classes)
         features = {name: _only_output(name, self._said) for name in self.layers}
         heads = dict(self._heads) | ({SOURCE: logits[:, list(self._columns)]} if self._columns else {})
+        heads |= {} if self.many_heads is None else self.many_heads.take()
         self._said.clear()
         self._heads.clear()
         return Outputs(logits=logits, heads=heads, features=features)
@@ -114,7 +117,13 @@ class Adapted(nn.Module):
     @property
     def is_heard(self) -> bool:
         """Whether somebody listens to what happens inside."""
-        return bool(self.layers or self._source or self._columns)
+        return bool(self.layers or self._source or self._columns) or self.several is not None
+
+    @property
+    def many_heads(self) -> ManyHeads | None:
+        """The classifier that answers for further tasks too; None for one of the main task alone."""
+        found = None if self.several is None else self.net.get_submodule(self.several)
+        return found if isinstance(found, ManyHeads) else None
 
     def train(self, mode: bool = True) -> Self:
         """Go into training or evaluation mode, all but what is pinned."""

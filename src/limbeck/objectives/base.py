@@ -55,9 +55,9 @@ class Term(nn.Module, ABC):
     """
 
     needs: frozenset[str] = frozenset()
-    unlabelled: ClassVar[bool] = True
-    additive: ClassVar[bool] = True
-    topk: ClassVar[bool] = False
+    unlabelled: bool = True
+    additive: bool = True
+    topk: bool = False
     tasks: ClassVar[frozenset[TaskName]] = EVERY_TASK
     aims: bool = False
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-import limbeck.objectives
+from limbeck.data.further import FurtherTask
 from limbeck.errors import ObjectiveError
 from limbeck.objectives.adversarial_cross_entropy import AdversarialCrossEntropy
 from limbeck.objectives.adversarial_term import AdversarialTerm
@@ -18,17 +18,27 @@ from limbeck.objectives.base import Context, Term, snake_case
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.domain_term import DomainTerm
 from limbeck.objectives.feature_term import FeatureTerm
+from limbeck.objectives.fitting import listed, task_sentence, terms_for
 from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 from limbeck.objectives.minimum_class_confusion import MinimumClassConfusion
+from limbeck.objectives.of_task import OfTask
 from limbeck.objectives.pairing import Pair
 from limbeck.objectives.schedule import Schedule, Weight, peak, told, weight_at
 from limbeck.objectives.shared_classifier import SharedClassifier
 from limbeck.objectives.soft_labels import SoftLabels
 from limbeck.objectives.teacher_labels import TeacherLabels
 from limbeck.objectives.trades import Trades
+from limbeck.objectives.uncertainty import Uncertainty
 from limbeck.types import Batch, Knowledge, Outputs, TaskName
 
 ALIGNING = (DomainTerm, MinimumClassConfusion)  # what brings two domains together
+MAIN = "main"  # the first task, where it stands beside others
+Balancing = Literal["none", "gradients", "uncertainty"]
+BALANCED: Mapping[Balancing, str] = {
+    "none": "",
+    "gradients": ", weights as shares of the gradient",
+    "uncertainty": ", tasks weighed by uncertainty",
+}
 
 
 class Objective(nn.Module):
@@ -36,10 +46,11 @@ class Objective(nn.Module):
 
     terms: pairs (weight, term); a weight is a number or a Schedule. Calling it gives (loss, parts): the loss a scalar
     to call backward on, the parts detached and unweighted, by the term's name. Works inside any PyTorch loop.
-    balance: with "gradients" a weight is the term's share of the gradient at the student's weights.
+    balance: with "gradients" a weight is the term's share of the gradient at the student's weights; with "uncertainty"
+    the terms of each task are multiplied by a number that is learned.
     """
 
-    def __init__(self, terms: Iterable[tuple[Weight, Term]], *, balance: Literal["none", "gradients"] = "none") -> None:
+    def __init__(self, terms: Iterable[tuple[Weight, Term]], *, balance: Balancing = "none") -> None:
         super().__init__()
         pairs = list(terms)
         if not pairs:
@@ -56,8 +67,10 @@ class Objective(nn.Module):
                 )
         self.weights = tuple(weight if isinstance(weight, Schedule) else float(weight) for weight, _ in pairs)
         self.terms = nn.ModuleList(term for _, term in pairs)
-        self.names = _unique([snake_case(type(term).__name__) for _, term in pairs])
+        self.names = _unique([_title(term) for _, term in pairs])
+        self.balancing = balance
         self.balance = Balance(len(pairs)) if balance == "gradients" else None
+        self.uncertainty = Uncertainty([_task(term) for _, term in pairs]) if balance == "uncertainty" else None
 
     @property
     def needs(self) -> frozenset[str]:
@@ -119,7 +132,20 @@ class Objective(nn.Module):
     @property
     def learned(self) -> dict[str, dict[str, float]]:
         """What terms have learned for themselves, by the term's name; empty where none has."""
-        return {name: found for number, name in enumerate(self.names) if (found := self._term(number).learned)}
+        found = {name: self._term(number).learned for number, name in enumerate(self.names)}
+        found |= {} if self.uncertainty is None else {"uncertainty": self.uncertainty.learned}
+        return {name: one for name, one in found.items() if one}
+
+    @property
+    def tasks(self) -> dict[str, FurtherTask]:
+        """The further tasks that terms are about, by name."""
+        return {term.task.name: term.task for term in self.terms if isinstance(term, OfTask)}
+
+    def of_task(self, name: str = MAIN) -> Objective | None:
+        """Return the terms about one task, as that task alone sees them; None where there are none."""
+        pairs = [(weight, self._term(number)) for number, weight in enumerate(self.weights)]
+        mine = [(weight, one.term if isinstance(one, OfTask) else one) for weight, one in pairs if _task(one) == name]
+        return Objective(mine) if mine else None
 
     @property
     def without_aim(self) -> list[str]:
@@ -160,8 +186,8 @@ class Objective(nn.Module):
             missing = self._term(number).needs - provides
             if missing:
                 raise ObjectiveError(
-                    f"{name} needs {_and(missing)} from the teacher, which gives "
-                    f"{_and(provides) or 'nothing (there is none)'}. "
+                    f"{name} needs {listed(missing)} from the teacher, which gives "
+                    f"{listed(provides) or 'nothing (there is none)'}. "
                     f"Terms that would work: {', '.join(terms_for(provides))}."
                 )
 
@@ -207,6 +233,8 @@ class Objective(nn.Module):
         loss = factors[0] * values[0]
         for factor, value in zip(factors[1:], values[1:], strict=True):
             loss = loss + factor * value
+        if self.uncertainty is not None:
+            loss = loss + self.uncertainty.penalty() * (1.0 if shares is None else shares.mean())
         return loss, {name: value.detach() for name, value in zip(self.names, values, strict=True)}
 
     def aims(self, teacher: Knowledge, batch: Batch, classes: int) -> tuple[Tensor, Tensor]:
@@ -239,9 +267,19 @@ class Objective(nn.Module):
         and none where the objective has none; without: kinds of terms that are left out. Terms that bring domains
         together, or make inputs that fool the student, are teacher-free too; where no term asks a teacher they are what
         is judged, so the control lacks them. A teacher-free term keeps its schedule; cross-entropy has none, so that
-        the control is never short of labels. Weights that are shares of the gradient are so in a control of several
-        terms too.
+        the control is never short of labels. Weights that are shares of the gradient, or learned for each task, are so
+        in a control of several terms too. Of several tasks each has its own; their cross-entropies stand to each other
+        as the weights of what teaches the tasks do here.
         """
+        if self.tasks:
+            return self._of_every_task(
+                lambda one: one.control(
+                    label_smoothing=label_smoothing,
+                    teacher_labels=teacher_labels and bool(one.needs),
+                    without=without,
+                    label=label,
+                )
+            )
         own = [term.label_smoothing for term in self.terms if isinstance(term, CrossEntropy)]
         smoothing = label_smoothing or (own[0] if own else 0.0)
         share = self._label_share() if teacher_labels else 1.0
@@ -255,7 +293,31 @@ class Objective(nn.Module):
             kept.append((weight, copy.deepcopy(term)))
         if teacher_labels:
             kept.append((1.0, TeacherLabels()))
-        return Objective(kept, balance="gradients" if self.balance is not None and len(kept) > 1 else "none")
+        return Objective(kept, balance=self.balancing if len(kept) > 1 else "none")
+
+    def single(self, task: str = MAIN) -> Objective:
+        """Return the objective of a network for one task alone: the control on labels, without the other tasks."""
+        alone = (self.of_task(task) or Objective([(1.0, CrossEntropy())])).control()
+        return Objective(alone._as_of(self.tasks.get(task)))
+
+    def _of_every_task(self, control: Callable[[Objective], Objective]) -> Objective:
+        """Return the controls of all tasks in one objective; control: gives that of one task's own terms."""
+        kept: list[tuple[Weight, Term]] = []
+        labels = Objective([(1.0, CrossEntropy())])
+        first = self.of_task() or labels
+        for name in (MAIN, *self.tasks):
+            one = self.of_task(name) or labels
+            share = one._taught_weight() / (first._taught_weight() or 1.0) if name != MAIN else 1.0
+            kept += control(one)._as_of(self.tasks.get(name), share)
+        return Objective(kept, balance=self.balancing)
+
+    def _as_of(self, task: FurtherTask | None, share: float = 1.0) -> Iterator[tuple[Weight, Term]]:
+        """Yield the terms of a control as those of a task, None for the main one; share: what labels count there."""
+        for number, weight in enumerate(self.weights):
+            term = self._term(number)
+            if isinstance(term, (CrossEntropy, TeacherLabels)) and isinstance(weight, float):
+                weight = weight * share  # noqa: PLW2901
+            yield weight, term if task is None else OfTask(term, task)
 
     def adversarial_control(self, kind: type[AdversarialCrossEntropy | Trades]) -> Objective:
         """Return the objective of a control whose labels are taught by adversarial training or TRADES.
@@ -268,7 +330,7 @@ class Objective(nn.Module):
             return base
         term = kind(epsilon=budgets[0].epsilon, step_size=budgets[0].step_size, steps=budgets[0].steps)
         others = [(weight, base._term(number)) for number, weight in enumerate(base.weights)][1:]
-        return Objective([(1.0, term), *others], balance="none" if base.balance is None else "gradients")
+        return Objective([(1.0, term), *others], balance=base.balancing)
 
     def at_peak(self) -> Objective:
         """Return the same terms unbalanced, every schedule at the end that is farther from 0, to try them out."""
@@ -279,20 +341,30 @@ class Objective(nn.Module):
 
         Weights of terms on features have another scale, so they do not count.
         """
-        pairs = [(peak(weight), self._term(number)) for number, weight in enumerate(self.weights)]
-        own = sum(weight for weight, term in pairs if isinstance(term, CrossEntropy))
-        taught = sum(weight for weight, term in pairs if term.needs - {"features"})
+        own = self._label_weight()
+        taught = self._taught_weight() - own
         return min(own / taught, 1.0) if taught > 0 else float(own > 0)
+
+    def _label_weight(self) -> float:
+        pairs = zip(self.weights, self.terms, strict=True)
+        return sum(peak(weight) for weight, term in pairs if isinstance(term, CrossEntropy))
+
+    def _taught_weight(self) -> float:
+        """Return the weight of labels and of the teacher's answers together."""
+        pairs = [(peak(weight), self._term(number)) for number, weight in enumerate(self.weights)]
+        return self._label_weight() + sum(weight for weight, term in pairs if term.needs - {"features"})
 
     def describe(self) -> str:
         """Return the sum in words, such as '0.9 soft_labels(temperature=4.0) + 0.1 weight_penalty'."""
         terms = [self._term(number).describe() for number in range(len(self.weights))]
         text = " + ".join(f"{told(weight)} {term}" for weight, term in zip(self.weights, terms, strict=True))
-        return text if self.balance is None else f"{text}, weights as shares of the gradient"
+        return text + BALANCED[self.balancing]
 
     def _factors(self, values: Sequence[Tensor], epoch: float | None, measure: bool) -> Sequence[float | Tensor]:
         """Return what each term is multiplied by now; values: of the terms, unweighted, to measure gradients of."""
         weights = [weight_at(weight, epoch) for weight in self.weights]
+        if self.uncertainty is not None:
+            return [weight * one for weight, one in zip(weights, self.uncertainty.factors(), strict=True)]
         if self.balance is None:
             return weights
         if measure or not bool(self.balance.measured):
@@ -306,32 +378,16 @@ class Objective(nn.Module):
         return term
 
 
-def terms_for(provides: frozenset[str]) -> list[str]:
-    """Return the recipe names of the terms that a teacher providing this can serve."""
-    classes = (getattr(limbeck.objectives, name) for name in limbeck.objectives.__all__)
-    return [
-        snake_case(kind.__name__)
-        for kind in classes
-        if isinstance(kind, type) and issubclass(kind, Term) and kind.needs <= provides
-    ]
+def _title(term: Term) -> str:
+    return term.title if isinstance(term, OfTask) else snake_case(type(term).__name__)
 
 
-def task_sentence(name: str, made_for: Iterable[str], task: TaskName) -> str:
-    """Say that a term does not go with a task, and which terms do; made_for: the tasks that it goes with."""
-    classes = (getattr(limbeck.objectives, one) for one in limbeck.objectives.__all__)
-    fitting = [snake_case(kind.__name__) for kind in classes if task in kind.tasks and "features" not in kind.needs]
-    return (
-        f"{name} is for {_and(made_for)}, but data.task is {task}. Terms that fit: {', '.join(fitting)}, and those on "
-        f"features."
-    )
+def _task(term: Term) -> str:
+    return term.task.name if isinstance(term, OfTask) else MAIN
 
 
 def _each_once(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
-
-
-def _and(words: Iterable[str]) -> str:
-    return " and ".join(sorted(words))
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:

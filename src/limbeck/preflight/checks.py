@@ -101,7 +101,8 @@ def checks_for(subject: Subject) -> Iterable[Check]:
     if subject.taught:
         yield from OF_A_FINISHED_TEACHER if is_of_classes else (check_quality, check_eval_mode)
     stages = () if subject.plan.teaches_within else subject.plan.stages
-    needed = any(stage.objective.needs and stage.teacher is None for stage in stages)
+    main = [stage.objective.of_task() for stage in stages if stage.teacher is None]
+    needed = any(one is not None and one.needs for one in main)
     if (
         subject.student is not None
         and not not_finite(subject.student.net)

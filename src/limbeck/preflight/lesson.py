@@ -15,6 +15,7 @@ from limbeck.models.adapt import Adapted
 from limbeck.objectives.objective import Objective
 from limbeck.preflight.questions import StandIn
 from limbeck.preflight.subject import Subject
+from limbeck.run.further import with_untrained
 from limbeck.run.own_teacher import untrained
 from limbeck.run.stage_plan import StagePlan
 from limbeck.teachers.base import Teacher
@@ -49,7 +50,8 @@ class Rehearsal:
         self.model = copy.deepcopy(model).to(subject.device)
         self.objective = copy.deepcopy(objective).at_peak()
         self.lesson, self.settings = lesson, settings
-        self.teacher = by if by is not None or not taught else _teacher_of_the_run(subject, lesson)
+        run = None if by is not None or not taught else _teacher_of_the_run(subject, lesson)
+        self.teacher = with_untrained(subject.plan, run, subject.device) if taught and by is None else by
         self.objective.check_task(subject.plan.data.task)
         self.objective.check(self.teacher.provides if self.teacher else frozenset())
         self._order = order_of(lesson.rows, lesson.samples.domain, subject.plan.seeds[0])

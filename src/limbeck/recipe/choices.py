@@ -29,16 +29,22 @@ TRANSFORMS = {
 }
 
 WEIGHT = (Annotated[float | ScheduleSection, Field(description="what the finished term is multiplied by")], 1.0)
+TASK = (Annotated[str | None, Field(description="which of `tasks` the term is about; the main one unless given")], None)
 
 ModelChoice: Any = choice_of("Model", sorted(MODELS.items()), own=True)
-TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIGHT}, own=True)
+TermChoice: Any = choice_of("Term", sorted(TERMS.items()), extra={"weight": WEIGHT, "task": TASK}, own=True)
 TransformChoice: Any = choice_of("Transform", sorted(TRANSFORMS.items()), own=True)
 TrainSection: Any = section_of(Settings, name="Train")
 
+OF_EVERY_TERM = ("weight", "task")
 Count = Annotated[int, Field(ge=1)]
 
 
 def build_choice(choice: Choice, constructors: dict[str, Any]) -> Any:
     """Call the chosen constructor with its options."""
-    options = {key: value for key, value in choice.options.items() if key != "weight"}
-    return constructors[choice.name](**options)
+    return constructors[choice.name](**own_options(choice))
+
+
+def own_options(choice: Choice) -> dict[str, Any]:
+    """Return the options that the chosen constructor gets: all but those that the recipe gives to every term."""
+    return {key: value for key, value in choice.options.items() if key not in OF_EVERY_TERM}

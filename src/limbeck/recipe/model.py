@@ -9,17 +9,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from limbeck.knowledge.wishes import Wishes
-from limbeck.objectives.objective import task_sentence
+from limbeck.objectives.fitting import task_sentence
+from limbeck.objectives.objective import Balancing
 from limbeck.recipe.adapt import Adapt, Frozen, check_adapt, in_stages
 from limbeck.recipe.choices import TERMS, ModelChoice, TermChoice, TrainSection
 from limbeck.recipe.data import DataSection, NormaliseSection
+from limbeck.recipe.further import FurtherSection, check_further
 from limbeck.recipe.lora import LoraSection, check_lora
 from limbeck.recipe.schema import Strict, section_of
 from limbeck.recipe.sources import OF_CLASSES, kind_of, named_model
 from limbeck.recipe.staged import check_stage
 from limbeck.recipe.tasks import CONTROLS_OF, MARGIN, check_controls
 from limbeck.recipe.teacher import TeacherSection
-from limbeck.recipe.withheld import check_hidden_classes, check_selecting
+from limbeck.recipe.withheld import check_generated, check_hidden_classes, check_selecting
 
 SWEPT = ("objective", "stages", "student")
 WHOLE = {"objective", "stages"}  # what a recipe needs one of
@@ -113,7 +115,7 @@ class StageSection(Strict):
     teacher: str | None = None
     student: LearnerSection | None = None
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)]
-    balance: Literal["none", "gradients"] = "none"
+    balance: Balancing = "none"
     freeze: tuple[str, ...] | None = None
     lora: LoraSection | None = None
     train: TrainSection | None = None
@@ -148,7 +150,9 @@ class Recipe(Strict):
     knowledge: how the teacher's answers are kept.
     student: who learns.
     objective: the terms of the loss, for a run of one stage.
-    balance: with `gradients` each weight is the term's share of the gradient at the student's weights.
+    tasks: further tasks on the same samples, by name, each a head beside the main one's; terms are about one by `task`.
+    balance: with `gradients` each weight is the term's share of the gradient at the student's weights, with
+    `uncertainty` the terms of each task are multiplied by a number that is learned.
     stages: several objectives in sequence, in place of `objective`.
     controls: what the student is compared with; all that make sense unless given; with [] there is no verdict.
     margin: a difference in accuracy below it does not matter, 0..1; 0.05 for regression unless given, a share of the
@@ -167,7 +171,8 @@ class Recipe(Strict):
     knowledge: KnowledgeSection = KnowledgeSection()
     student: StudentSection
     objective: Annotated[tuple[TermChoice, ...], Field(min_length=1)] | None = None
-    balance: Literal["none", "gradients"] = "none"
+    tasks: Annotated[dict[str, FurtherSection], Field(min_length=1)] | None = None
+    balance: Balancing = "none"
     stages: Annotated[tuple[StageSection, ...], Field(min_length=1)] | None = None
     controls: tuple[ControlName, ...] | None = None
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.005
@@ -254,7 +259,8 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _teacher_for_terms(self) -> Recipe:
         objectives = [self.objective or (), *(one.objective for one in self.stages or () if one.teacher is None)]
-        needing = [term.name for terms in objectives for term in terms if not term.is_own and TERMS[term.name].needs]
+        every = [term for terms in objectives for term in terms if term.options["task"] is None]
+        needing = [term.name for term in every if not term.is_own and TERMS[term.name].needs]
         if needing and self.teacher is None:
             raise ValueError(f"{needing[0]} needs a teacher, but there is no teacher section")
         return self
@@ -279,6 +285,11 @@ class Recipe(Strict):
     def _student_that_can_be_moved(self) -> Recipe:
         check_adapt(self)
         check_lora(self)
+        return self
+
+    @model_validator(mode="after")
+    def _several_tasks(self) -> Recipe:
+        check_further(self)
         return self
 
     @model_validator(mode="after")
@@ -345,40 +356,14 @@ def check_peer(recipe: Recipe) -> None:
         )
 
 
-def check_generated(recipe: Recipe) -> None:
-    """Raise ValueError where a recipe with generated samples lacks a teacher to make them by, or labels to learn."""
-    made, teacher = recipe.data.generated, recipe.teacher
-    assert made is not None  # the caller looks
-    if teacher is None or teacher.itself or teacher.mutual:
-        raise ValueError("data.generated is made from a teacher that is there before the student; name one by teacher")
-    if teacher.per_seed or (teacher.labels == "same" and recipe.data.labels_per_class is not None):
-        raise ValueError("data.generated is one pool for all seeds, made from one teacher; leave out teacher.per_seed")
-    if not teacher.is_one_model and made.preset not in ("noise", "proxy"):
-        raise ValueError(
-            f"the preset {made.preset} looks into the teacher, got one that only answers, or several; expected the "
-            f"preset proxy, with samples of another source"
-        )
-    for stage in recipe.resolved_stages():
-        named = [term.name for term in stage.objective if not term.is_own]
-        taught = any(TERMS[name].needs for name in named) or len(named) < len(stage.objective)
-        if "cross_entropy" in named and taught and made.real != "together":
-            raise ValueError(
-                f"stage {stage.name}: cross_entropy learns labels, which generated samples have none of; take "
-                f"teacher_labels, or a stage of its own with data.generated.real: labels, or real: together"
-            )
-        if not taught and made.real == "none":
-            raise ValueError(
-                f"stage {stage.name} asks no teacher, so it learns real labels; set data.generated.real: labels"
-            )
-
-
 def own_classes(recipe: Recipe) -> list[str]:
     """Return the classes of the user's own that a recipe names, package.module:Class, each once."""
     teachers = [] if recipe.teacher is None else [recipe.teacher, *(recipe.teacher.ensemble or ())]
-    models = [recipe.student.model, *(one.model for one in teachers)]
+    others = [one.teacher for one in (recipe.tasks or {}).values() if one.teacher is not None]
+    models = [recipe.student.model, *(one.model for one in (*teachers, *others))]
     models += [recipe.teacher.mutual.model] if recipe.teacher is not None and recipe.teacher.mutual is not None else []
     models += [stage.student.model for stage in recipe.stages or () if stage.student is not None]
     terms = [term for stage in recipe.resolved_stages() for term in stage.objective]
-    changes = [*recipe.data.augment, *(change for one in teachers for change in one.train.augment or ())]
+    changes = [*recipe.data.augment, *(change for one in (*teachers, *others) for change in one.train.augment or ())]
     found = (choice.name for choice in (*models, *terms, *changes) if choice is not None and choice.is_own)
     return list(dict.fromkeys(found))

@@ -35,3 +35,30 @@ def check_selecting(recipe: Recipe) -> None:
             raise ValueError(f"train.select: {how} looks at samples of data.target, but there is none; got {how!r}")
     if recipe.teacher is not None and recipe.teacher.train.select != "validation":
         raise ValueError("teacher.train.select expects validation: the teacher is trained on labels of the source")
+
+
+def check_generated(recipe: Recipe) -> None:
+    """Raise ValueError where a recipe with generated samples lacks a teacher to make them by, or labels to learn."""
+    made, teacher = recipe.data.generated, recipe.teacher
+    assert made is not None  # the caller looks
+    if teacher is None or teacher.itself or teacher.mutual:
+        raise ValueError("data.generated is made from a teacher that is there before the student; name one by teacher")
+    if teacher.per_seed or (teacher.labels == "same" and recipe.data.labels_per_class is not None):
+        raise ValueError("data.generated is one pool for all seeds, made from one teacher; leave out teacher.per_seed")
+    if not teacher.is_one_model and made.preset not in ("noise", "proxy"):
+        raise ValueError(
+            f"the preset {made.preset} looks into the teacher, got one that only answers, or several; expected the "
+            f"preset proxy, with samples of another source"
+        )
+    for stage in recipe.resolved_stages():
+        named = [term.name for term in stage.objective if not term.is_own]
+        taught = any(TERMS[name].needs for name in named) or len(named) < len(stage.objective)
+        if "cross_entropy" in named and taught and made.real != "together":
+            raise ValueError(
+                f"stage {stage.name}: cross_entropy learns labels, which generated samples have none of; take "
+                f"teacher_labels, or a stage of its own with data.generated.real: labels, or real: together"
+            )
+        if not taught and made.real == "none":
+            raise ValueError(
+                f"stage {stage.name} asks no teacher, so it learns real labels; set data.generated.real: labels"
+            )

@@ -16,6 +16,7 @@ from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limi
 from limbeck.report.confusion import confusion_figure
 from limbeck.report.curves import curve_figure
 from limbeck.report.domains import domain_figure, domains_table, pictured
+from limbeck.report.further import tasks_notes, tasks_table, tasks_told
 from limbeck.report.generated import gauges_figure, generated_facts, pictured_classes
 from limbeck.report.reliability import reliability_figure
 from limbeck.report.scatter import scatter_figure
@@ -36,6 +37,9 @@ def render_html(report: Report) -> str:
         "stages": [_stage(report, stage) for stage in report["stages"]],
         "sweep_lines": sweep.sweep_lines(report),
         "sweep_drawings": _sweep_drawings(report),
+        "tasks": tasks_table(report),
+        "tasks_notes": list(tasks_notes(report)),
+        "tasks_told": tasks_told(report),
         "domains": domains_table(report),
         "domain_drawings": _drawn(report, domain_figure, pictured(report)),
         "earlier": earlier_table(report),

@@ -9,6 +9,7 @@ from typing import Any
 from limbeck.report import attacks, facts, measures, robustness, sweep, tables
 from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limit, hidden_table
 from limbeck.report.domains import domains_table
+from limbeck.report.further import tasks_notes, tasks_table, tasks_told
 from limbeck.report.generated import generated_facts
 
 Report = Mapping[str, Any]
@@ -20,6 +21,7 @@ def render_markdown(report: Report) -> str:
         f"# {_escape(report['name'])}", "", *_verdict(report),
         *_table("Teacher, student and controls", tables.models_table(report)),
         *(_facts("Generated samples", made) if (made := generated_facts(report)) else ()),
+        *_tasks(report),
         *_table("Both domains", domains_table(report), True), *_robust(report),
         *_table("Old and new classes", earlier_table(report)),
         *_notes([earlier_told(report)] if report.get("earlier_classes") else []),
@@ -82,6 +84,14 @@ def _table(title: str, table: tables.Table | None, titled: bool = False) -> Iter
             cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
             yield _line([row.label, *cells])
     yield ""
+
+
+def _tasks(report: Report) -> Iterator[str]:
+    yield from _table("Several tasks", tasks_table(report))
+    for name, verdict, gain in tasks_told(report):
+        yield from (f"**{_escape(name)}: {verdict['outcome']}** ({gain}). {_escape(verdict['sentence'])}", "")
+        yield from _notes(verdict["notes"])
+    yield from _notes(list(tasks_notes(report)))
 
 
 def _robust(report: Report) -> Iterator[str]:

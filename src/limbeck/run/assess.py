@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from limbeck.run.answers import Answers, Floats, ask, verdict_json
 from limbeck.run.box import BlackBox
 from limbeck.run.chains import BySeed, Chains
 from limbeck.run.fits import STUDENT, best_seed, validation_accuracy
+from limbeck.run.further import FurtherFindings
 from limbeck.run.inherit import copied
 from limbeck.run.listen import describe_black_box, listen
 from limbeck.run.memory import REMEMBERING, judges_memory, old_and_new
@@ -70,6 +71,7 @@ class Findings:
     alone: dict[str, Verdict] = field(default_factory=dict)  # by stage, each as if it were the only one
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # by stage, corrected for their number
     notes: tuple[str, ...] = ()
+    further: dict[str, FurtherFindings] = field(default_factory=dict)  # by task
 
     @property
     def teacher(self) -> Answers | None:
@@ -107,9 +109,13 @@ def assess(plan: Plan, teachers: BySeed, chains: Chains) -> Findings:
 
 def correct_together(found: Sequence[Findings]) -> None:
     """Fill in the verdicts of all findings, corrected for the number of all of them."""
-    corrected = iter(correct_for_many([verdict for one in found for verdict in one.alone.values()]))
+    further = [task for one in found for task in one.further.values() if task.alone is not None]
+    verdicts = [verdict for one in found for verdict in one.alone.values()]
+    corrected = iter(correct_for_many([*verdicts, *(task.alone for task in further if task.alone is not None)]))
     for one in found:
         one.verdicts = {stage: next(corrected) for stage in one.alone}
+    for task in further:
+        task.verdict = next(corrected)
 
 
 def gather(plan: Plan, teachers: BySeed, chains: Chains, asked: Asked) -> Findings:
@@ -248,7 +254,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     controls = {role: task.merits(findings.answers[key]) for role, key in free.items()}
     theirs = None if teacher is None else task.merits(teacher)
     fits = {role: findings.fits[key] for role, key in free.items()}
-    validation, chosen_by = _choice(task, fits, controls, student, plan.hidden_classes)
+    validation, chosen_by = choose_control(task, fits, controls, student, plan.hidden_classes)
     return judge(
         student,
         controls,
@@ -300,17 +306,18 @@ def _is_softly_taught(plan: Plan, stage: StagePlan) -> bool:
     return bool(before) and _is_softly_taught(plan, before[0])
 
 
-def _choice(
+def choose_control(
     task: Task,
     fits: Mapping[str, BySeed],
     controls: Mapping[str, Floats],
     student: Floats,
     hidden: Sequence[str] = (),
+    validated: Callable[[BySeed], float] = validation_accuracy,
 ) -> tuple[dict[str, float], list[str]]:
     """Return what the best control is chosen by, and a note where that is shaky.
 
-    It is the mean validation accuracy, or the task's own figure there. Without validation labels, or none of some
-    hidden classes, it is that on the test samples, which can only make the student look worse.
+    It is the mean validation accuracy, or the task's own figure there, as `validated` has it. Without validation
+    labels, or none of some hidden classes, it is that on the test samples, which can only make the student look worse.
     """
     gains = ", ".join(f"{role} {task.gain_told(float((student - other).mean()))}" for role, other in controls.items())
     each = f"The gain against each control{'' if task.relative else ', in points'}: {gains}."
@@ -322,7 +329,7 @@ def _choice(
             f"There are no validation labels{which} to choose the best control by, so the verdict is against the one "
             f"that did best on the test samples. {each}"
         ]
-    validation = {role: validation_accuracy(by_seed) for role, by_seed in fits.items()}
+    validation = {role: validated(by_seed) for role, by_seed in fits.items()}
     if min(counts) < FEW_VALIDATION and len(controls) > 1:
         return validation, [f"The best control was chosen by only {min(counts)} validation labels. {each}"]
     return validation, []

@@ -141,7 +141,8 @@ def _can_be_repeated(workshop: Workshop) -> bool:
     """Whether another process can make the same plan from the run's recipe, at little cost."""
     plan, inputs = workshop.plan, workshop.pool.inputs
     members = plan.ensemble.members if plan.ensemble is not None else ()
-    taught = [one for one in (plan.teacher, *(member.model for member in members)) if one is not None]
+    further = (one.teacher for one in plan.tasks)
+    taught = [one for one in (plan.teacher, *(member.model for member in members), *further) if one is not None]
     made = [*_learners(plan), *(one.model for one in taught)]
     terms = any(stage.objective.has_own_terms for one in _points(plan) for stage in one.stages)
     nets = any(one.architecture is None for one in made)

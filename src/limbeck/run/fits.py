@@ -74,8 +74,8 @@ class Workshop:
 
     pool: the training pool on the device; metrics: the file that epochs are noted in; ledger: what the teacher was
     asked; profile: measures where the time goes, if anybody asked; told: fits whose end the watcher has heard of from a
-    helper, by model and seed; teachers: those that are trained, by seed, one for all under the first; probes: what fits
-    with a frozen body are trained on, None for the models themselves.
+    helper, by model and seed; teachers: those that are trained, by seed, one for all under the first; further: those of
+    further tasks, by task; probes: what fits with a frozen body are trained on, None for the models themselves.
     """
 
     plan: Plan
@@ -88,6 +88,7 @@ class Workshop:
     profile: Profile | None = None
     told: Counter[tuple[str, int]] = field(default_factory=Counter)
     teachers: Mapping[int, Trained] = field(default_factory=dict)
+    further: Mapping[str, dict[int, Trained]] = field(default_factory=dict)
     probes: Probes | None = None
 
     def log(self, record: Record) -> None:

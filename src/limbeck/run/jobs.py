@@ -23,6 +23,7 @@ from limbeck.files import delete, write_text
 from limbeck.models.adapt import Adapted
 from limbeck.models.arithmetic import has_matrix_units
 from limbeck.models.freeze import BACKBONE, freeze, frozen_checksum, frozen_state
+from limbeck.models.further_heads import described
 from limbeck.models.lora import Lora, add_adapters
 from limbeck.models.shared_head import SharedHead
 from limbeck.models.weights import CARD, WEIGHTS, checksum, checksum_of, load_weights, read_card, save_weights
@@ -60,6 +61,7 @@ class Trained:
     frozen: dict[str, Any] | None = None  # patterns, tensors, parameters, checksum before and after, where features are
     peer_accuracy: float | None = None  # on the validation samples, of who learned beside it
     lora: dict[str, Any] | None = None  # what adapters there were, how much was trained, how exactly they were merged
+    learned: dict[str, dict[str, float]] | None = None  # what terms learned for themselves, by their names
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,7 @@ class Job:
             self.lora and [asdict(self.lora), version("peft")],
             [_digest(rows) for rows in (lesson.rows, lesson.validation, lesson.labels)],
             self.teacher.fingerprint if self.teacher is not None else None,
+            [task.described() for task in self.objective.tasks.values()],
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -202,7 +205,7 @@ class Job:
         return Trained(
             self.model, folder, progress, self.seed, found["temperature"], progress.step, found["from_cache"],
             len(self.lesson.validation), tuple(found.get("layers", ())), found.get("frozen"),
-            found.get("peer_accuracy"), found.get("lora"),
+            found.get("peer_accuracy"), found.get("lora"), found.get("learned"),
         )  # fmt: skip
 
 
@@ -220,6 +223,7 @@ def card_of(made: ModelPlan, model: Adapted, data: Data, seed: int, temperature:
         "title": made.title,
         "task": data.task,
         "classes": list(data.classes),
+        "heads": described(model, made.heads.classes) if made.heads is not None else None,
         "target": data.scaling and data.scaling.as_json(),
         "shape": list(data.shape),
         "preprocessing": data.preprocessing and data.preprocessing.as_json(),

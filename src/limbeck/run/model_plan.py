@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from limbeck.data.dataset import Data
 from limbeck.errors import ModelError, UserError
 from limbeck.models.adapt import Adapted, Normalise
 from limbeck.models.carry import Names, carry_over
+from limbeck.models.further_heads import give_heads
 from limbeck.models.inherit import Layers
 from limbeck.models.library import LIBRARIES, Hf, Timm, Torchvision
 from limbeck.models.trees import Trees
@@ -28,6 +29,14 @@ from limbeck.recipe.sources import expand
 from limbeck.run.reload import check_prepared_alike, normalise_of
 
 
+@dataclass(frozen=True)
+class Heads:
+    """The further tasks that a model answers for. classes: of each, by its name; shape: of one sample."""
+
+    classes: Mapping[str, tuple[str, ...]]
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class ModelPlan:
     """How to make a model. build: gives a new net each time; architecture: its recipe form, None for a net from
@@ -35,7 +44,7 @@ class ModelPlan:
     classifier for other classes is left out of it, and else refused; anew: gives the net with new weights, where it
     starts from others, None where it does not; grown: whether it is trees; layers: which ones of the run's teacher it
     starts from, None for none; names: of the classes that the weights to start from were made for, where they are
-    known.
+    known; heads: for further tasks, None for the main one alone.
     """
 
     build: Callable[[], nn.Module]
@@ -49,6 +58,7 @@ class ModelPlan:
     grown: bool = False
     layers: Layers | None = None
     names: Names | None = None
+    heads: Heads | None = None
 
     def make(self, classes: int, seed: int) -> Adapted:
         """Return a model with the starting weights of a seed."""
@@ -61,6 +71,9 @@ class ModelPlan:
             carry_over(model, self.weights, self.names)
         elif self.weights is not None:
             load_weights(net, self.weights)
+        if self.heads is not None:
+            sizes = {name: len(one) for name, one in self.heads.classes.items()}
+            give_heads(model, sizes, torch.zeros(2, *self.heads.shape))
         return model
 
     def from_scratch(self) -> ModelPlan:
@@ -70,7 +83,7 @@ class ModelPlan:
     def described(self) -> str:
         """Return what tells this model from another one of the same run."""
         normalise = self.normalise and [self.normalise.mean.tolist(), self.normalise.std.tolist()]
-        return f"{self.architecture}|{self.title}|{self.weights}|{normalise}|{self.layers}"
+        return f"{self.architecture}|{self.title}|{self.weights}|{normalise}|{self.layers}|{self.heads}"
 
     def _net(self) -> nn.Module:
         try:

@@ -26,6 +26,8 @@ from limbeck.run.domains import describe_domains
 from limbeck.run.file_verdicts import Format, judge_files
 from limbeck.run.fits import METRICS, STUDENT, Workshop, best_seed, open_workshop
 from limbeck.run.folder import REPORT, open_folder, read_state
+from limbeck.run.further import plan_of
+from limbeck.run.further_verdicts import describe_further
 from limbeck.run.generated import generated
 from limbeck.run.jobs import FIT, Trained
 from limbeck.run.knowledge import check_wishes
@@ -34,7 +36,7 @@ from limbeck.run.profile import Profile, measuring
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.robustness import robustness_of_plan
 from limbeck.run.ship import kind_of, ship
-from limbeck.run.speakers import assembled, speaking, train_teachers
+from limbeck.run.speakers import assembled, speaking, train_further, train_teachers
 from limbeck.run.starts import note_seen
 from limbeck.run.surroundings import environment, peak_memory_mib
 from limbeck.run.sweep import (
@@ -92,7 +94,7 @@ def run(
         watcher.say("Training the teacher" if _teacher_steps(plan) else "Preparing the teacher")
         workshop = assembled(workshop)
         plan, teachers = workshop.plan, train_teachers(workshop)
-        workshop = replace(workshop, teachers=teachers)
+        workshop = replace(workshop, teachers=teachers, further=train_further(workshop))
         workshop = generated(workshop, teachers)
         plan = workshop.plan
         watcher.say("Training the student and its controls")
@@ -104,7 +106,7 @@ def run(
         watcher.say("Asking every model about the test samples")
         evaluated = time.monotonic()
         with measuring(profile, "evaluation"):
-            points = judge_points(trained, teachers)
+            points = judge_points(trained, teachers, workshop.further)
             chosen = choose(points)
             models = describe_models(chosen.plan, chosen.findings)
         seconds = {"evaluation": time.monotonic() - evaluated}
@@ -150,7 +152,8 @@ def _teacher_steps(plan: Plan) -> int:
     if plan.teacher is not None:
         taught += [plan.teacher] * (len(plan.seeds) if plan.teacher.per_seed else 1)
     own = [(one, one.settings) for one in taught if one.settings is not None]
-    return sum(settings.total_steps(len(plan.lesson_of(one, plan.seeds[0])[0])) for one, settings in own)
+    steps = sum(settings.total_steps(len(plan.lesson_of(one, plan.seeds[0])[0])) for one, settings in own)
+    return steps + sum(_teacher_steps(plan_of(plan, one)) for one in plan.tasks)
 
 
 def _train(workshop: Workshop, heard: dict[int, Teacher | None]) -> list[tuple[Variant, Chains]]:
@@ -210,6 +213,7 @@ def _cost(points: Sequence[Point], seconds: dict[str, float], workshop: Workshop
         by_role[{"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)] += one.progress.seconds
     box = workshop.plan.black_box
     by_role[TEACHER] += box.seconds if box is not None else 0.0
+    by_role[TEACHER] += sum(one.progress.seconds for each in workshop.further.values() for one in each.values())
     spent = by_role | seconds | {"knowledge": ledger.seconds}
     spent["total"] = sum(spent.values())  # of all sessions, where a run was resumed
     return {
@@ -258,6 +262,7 @@ def _report(
         "cost": cost,
         "environment": environment(workshop.device),
         "recipe": plan.recipe,
+        "tasks": describe_further(chosen.plan, findings),
         "domains": describe_domains(chosen.plan, findings),
         "generated": describe_generated(chosen.plan, workshop.folder),
         "hidden_classes": describe_hidden(chosen.plan, findings),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from limbeck.data.dataset import Data
+from limbeck.data.further import FurtherTask
 from limbeck.data.label_noise import with_label_noise
 from limbeck.data.samples import Samples
 from limbeck.data.source import ReadOptions
@@ -34,6 +35,7 @@ from limbeck.run.black_box import black_box_of
 from limbeck.run.box import BlackBox
 from limbeck.run.controls import resolve_controls
 from limbeck.run.ensemble import EnsemblePlan, Member, box_of
+from limbeck.run.further import FurtherPlan, further_plans, with_heads
 from limbeck.run.grown import settled
 from limbeck.run.model_plan import ModelPlan, learner_plan_of, model_plan_of, student_plan_of
 from limbeck.run.reload import build_net, check_prepared_alike, normalise_of
@@ -76,7 +78,7 @@ class Plan:
     wishes: how the teacher's answers are kept; ensemble: what the black box is made of, before it is trained; itself:
     the decay of the student's moving average, which then teaches; peer: who learns beside the student and teaches it;
     generated: how samples are made that take the place of the training samples; proxy: those of another source; real:
-    the data as they were before that, None until then.
+    the data as they were before that, None until then; tasks: those beside the main one, with their teachers.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Plan:
     generated: GeneratedSection | None = None
     proxy: Samples | None = None
     real: Data | None = None
+    tasks: tuple[FurtherPlan, ...] = ()
 
     @property
     def samples_taught(self) -> int:
@@ -158,6 +161,10 @@ class Plan:
             found["teacher"] = fingerprint(self.model(self.teacher.model, self.seeds[0]))
         elif self.black_box is not None:
             found["teacher"] = self.black_box.open(self.data.pool, self.data.train).fingerprint
+        for one in self.tasks:
+            if one.teacher is not None:
+                net = one.teacher.model.make(len(one.task.classes), self.seeds[0])
+                found[f"teacher of {one.task.name}"] = fingerprint(net)
         return found
 
 
@@ -184,7 +191,10 @@ def plan_from_recipe(recipe: Recipe, *, trust: bool = False) -> Plan:
         return _plan(recipe, data)
     first = _plan(found[0].recipe, data)
     _check_choosable(first)
-    plans = [replace(_plan(one.recipe, data), teacher=first.teacher, black_box=first.black_box) for one in found]
+    plans = [
+        replace(_plan(one.recipe, data), teacher=first.teacher, black_box=first.black_box, tasks=first.tasks)
+        for one in found
+    ]
     variants = tuple(Variant(one.name, one.settings, plan) for one, plan in zip(found, plans, strict=True))
     return replace(first, recipe=dump_recipe(recipe), variants=variants)
 
@@ -203,9 +213,11 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
     few = section.labels_per_class
     hidden = hidden_by(few, section.unlabelled_classes)
     views = views_of(section.augment, data, seed=recipe.seed, count=section.views, hidden_by=hidden)
-    student = student_plan_of(recipe.student, data)
+    tasks = further_plans(recipe, data, lambda one, own: _teacher_plan(recipe, one, own, views))
+    student = with_heads(student_plan_of(recipe.student, data), tasks, data)
     recipe, moved = spelled_out(recipe, student, data)
-    stages = tuple(_stage_plan(stage, data) for stage in recipe.resolved_stages())
+    named = {one.task.name: one.task for one in tasks}
+    stages = tuple(_stage_plan(stage, data, named) for stage in recipe.resolved_stages())
     teacher = recipe.teacher
     itself = teacher.itself.decay if teacher and teacher.itself else None
     peer = _peer_plan(teacher, student, data) if teacher and teacher.mutual else None
@@ -249,6 +261,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         peer=peer,
         generated=section.generated,
         proxy=_open_proxy(section.generated, data),
+        tasks=tasks,
     )
     if plan.generated is not None and plan.teacher is not None and plan.teacher.model.normalise is not None:
         plan = replace(plan, student=replace(student, normalise=plan.teacher.model.normalise))
@@ -294,8 +307,8 @@ def _open_proxy(made: GeneratedSection | None, data: Data) -> Samples | None:
     return open_unlabelled(expand(made.proxy), data.reading or ReadOptions(), data.pool)[0]
 
 
-def _stage_plan(stage: StageSection, data: Data) -> StagePlan:
-    return stage_plan(stage, None if stage.student is None else learner_plan_of(stage.student, data))
+def _stage_plan(stage: StageSection, data: Data, tasks: dict[str, FurtherTask]) -> StagePlan:
+    return stage_plan(stage, None if stage.student is None else learner_plan_of(stage.student, data), tasks)
 
 
 def _ensemble_plan(recipe: Recipe, section: TeacherSection, data: Data, views: Views | None) -> EnsemblePlan:

@@ -15,6 +15,7 @@ from limbeck.models.lora import add_adapters
 from limbeck.objectives.base import Context
 from limbeck.objectives.objective import Objective
 from limbeck.run.fits import objective_of
+from limbeck.run.further import taught, with_untrained
 from limbeck.run.inherit import copied
 from limbeck.run.own_teacher import untrained
 from limbeck.run.plan import Plan
@@ -43,10 +44,11 @@ def rehearse(plan: Plan) -> list[str]:
     train = plan.data.train
     there = known(labels[train])
     rows = torch.cat([train[there], train[~there]])[:MOST_SAMPLES]
-    for views in (plan.views, plan.teacher.views if plan.teacher else None):
+    teachers = [plan.teacher, *(one.teacher for one in taught(plan))]
+    for views in (plan.views, *(one.views for one in teachers if one is not None)):
         plan.data.pool.batch(rows, view=torch.ones_like(rows), views=views)
     batch = plan.data.pool.batch(rows, labels=labels)
-    teacher = _teacher(plan)
+    teacher = with_untrained(plan, _teacher(plan))
     knowledge = Knowledge() if teacher is None else _says(plan, teacher, batch)
     start = copied(plan)[1]
     pairs: dict[str, None] = {start: None} if start else {}
@@ -105,7 +107,7 @@ def _take_a_step(
         index=_first(batch.index, count),
         domain=_first(batch.domain, count),
     )
-    said = Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count))
+    said = _few(knowledge, count)
     student, objective = plan.model(plan.student, plan.seeds[0]), objective_of(stage, "student").at_peak()
     if stage.lora is not None:
         add_adapters(student, stage.lora, few.inputs, plan.seeds[0])
@@ -147,6 +149,11 @@ def _loss(objective: Objective, outputs: Outputs, said: Knowledge, batch: Batch,
             raise ObjectiveError(f"The term {name} returned a tensor of shape {list(part.shape)}; expected a scalar.")
     scalar: Tensor = loss
     return scalar
+
+
+def _few(knowledge: Knowledge, count: int) -> Knowledge:
+    heads = {name: _few(one, count) for name, one in knowledge.heads.items()}
+    return Knowledge(logits=_first(knowledge.logits, count), labels=_first(knowledge.labels, count), heads=heads)
 
 
 def _first(values: Tensor | None, count: int) -> Tensor | None:

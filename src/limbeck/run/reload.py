@@ -11,6 +11,7 @@ from limbeck.data.dataset import Data
 from limbeck.data.preprocess import Preprocessing
 from limbeck.errors import ModelError
 from limbeck.models.adapt import Adapted, Normalise
+from limbeck.models.further_heads import with_heads
 from limbeck.models.library import LIBRARIES
 from limbeck.models.shared_head import reheaded
 from limbeck.models.weights import CARD, WEIGHTS, load_weights, read_card
@@ -24,7 +25,7 @@ def load_model(folder: Path, net: nn.Module | None = None) -> Adapted:
     is no model, when its architecture is not of the zoo and no net is given, or when the weights differ.
     """
     card = read_card(folder)
-    net = build_net(folder, card) if net is None else reheaded(net, card)
+    net = build_net(folder, card) if net is None else with_heads(reheaded(net, card), card)
     load_weights(net, folder / WEIGHTS, expected=card["sha256"])
     return Adapted(net, classes=len(card["classes"]), normalise=normalise_of(card)).eval()
 
@@ -97,4 +98,4 @@ def build_net(folder: Path, card: dict[str, Any]) -> nn.Module:
     if name in LIBRARIES:  # the weights are those of the folder
         options = {key: None if key == "weights" else value for key, value in options.items() if key != "pretrained"}
     net: nn.Module = MODELS[name](card["shape"], len(card["classes"]), **options)
-    return reheaded(net, card)
+    return with_heads(reheaded(net, card), card)

@@ -22,7 +22,7 @@ from limbeck.run.fits import open_workshop
 from limbeck.run.folder import RECIPE
 from limbeck.run.generated import generated
 from limbeck.run.plan import plan_from_recipe
-from limbeck.run.speakers import assembled, speaking, train_teachers
+from limbeck.run.speakers import assembled, speaking, train_further, train_teachers
 from limbeck.run.sweep import train_seeds
 from limbeck.run.watch import Silent
 from limbeck.types import Record
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     workshop = replace(workshop, ledger=replace(workshop.ledger, path=None))
     workshop = assembled(workshop)
     trained = train_teachers(workshop)
-    workshop = generated(workshop, trained)
+    workshop = replace(generated(workshop, trained), further=train_further(workshop))
     teachers = speaking(workshop, trained)
     tell(spot_checks=workshop.ledger.spot_checks - checks)
     workshop = replace(workshop, watcher=Teller(workshop.ledger), teachers=trained)

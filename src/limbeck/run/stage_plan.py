@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from limbeck.data.further import FurtherTask
 from limbeck.errors import ObjectiveError
 from limbeck.models.lora import Lora
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
-from limbeck.recipe.choices import TERMS, build_choice
+from limbeck.objectives.of_task import OfTask
+from limbeck.recipe.choices import TERMS, build_choice, own_options
 from limbeck.recipe.model import StageSection
 from limbeck.recipe.own import build_own
 from limbeck.recipe.schedule import weight_of
@@ -45,9 +47,11 @@ def count_of_teaching(stages: Sequence[StagePlan]) -> int:
     return len({stage.teacher for stage in stages if stage.teacher is not None})
 
 
-def stage_plan(stage: StageSection, student: ModelPlan | None) -> StagePlan:
-    """Return the plan of a resolved stage; student: who learns in it, None for the student that ships."""
-    pairs = [(weight_of(term.options["weight"]), _term(term)) for term in stage.objective]
+def stage_plan(stage: StageSection, student: ModelPlan | None, tasks: Mapping[str, FurtherTask]) -> StagePlan:
+    """Return the plan of a resolved stage; student: who learns in it, None for the student that ships; tasks: those
+    that terms may be about beside the main one, by name.
+    """
+    pairs = [(weight_of(term.options["weight"]), _of_task(_term(term), term, tasks)) for term in stage.objective]
     objective = Objective(pairs, balance=stage.balance)
     assert stage.train is not None  # resolved
     assert stage.start is not None  # resolved
@@ -56,11 +60,16 @@ def stage_plan(stage: StageSection, student: ModelPlan | None) -> StagePlan:
     return StagePlan(stage.name, stage.start, objective, settings, stage.teacher, student, stage.freeze or (), lora)
 
 
+def _of_task(term: Term, choice: Choice, tasks: Mapping[str, FurtherTask]) -> Term:
+    name = choice.options["task"]
+    return term if name is None else OfTask(term, tasks[name])
+
+
 def _term(choice: Choice) -> Term:
     if not choice.is_own:
         known: Term = build_choice(choice, TERMS)
         return known
-    options = {key: value for key, value in choice.options.items() if key != "weight"}
+    options = own_options(choice)
     term = build_own(choice.name, Term, {}, options)  # type: ignore[type-abstract]
     if lost := [name for name in options if not hasattr(term, name)]:
         raise ObjectiveError(

@@ -6,7 +6,7 @@ A run without a sweep is one point. Controls and earlier stages that two points 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from limbeck.run.answers import verdict_json
 from limbeck.run.assess import FEW_VALIDATION, Asked, Findings, correct_together, gather
 from limbeck.run.chains import BySeed, Chains, train_chains
 from limbeck.run.fits import STUDENT, Workshop, validation_accuracy
+from limbeck.run.further_verdicts import judge_further
 from limbeck.run.jobs import Trained
 from limbeck.run.plan import Plan, Variant
 from limbeck.run.shared import learner
@@ -112,10 +113,17 @@ def _best(students: Sequence[BySeed]) -> int:
     return int(np.argmax([validation_accuracy(one) for one in students]))
 
 
-def judge_points(trained: Sequence[tuple[Variant, Chains]], teachers: BySeed) -> list[Point]:
-    """Ask every model about the test samples, once, and judge all points together; teachers: those trained."""
+def judge_points(
+    trained: Sequence[tuple[Variant, Chains]], teachers: BySeed, further: Mapping[str, BySeed]
+) -> list[Point]:
+    """Ask every model about the test samples, once, and judge all points together.
+
+    teachers: those trained; further: those of further tasks, by task.
+    """
     asked = Asked()
     found = [gather(variant.plan, teachers, chains, asked) for variant, chains in trained]
+    for (variant, _), one in zip(trained, found, strict=True):
+        judge_further(variant.plan, one, further)
     correct_together(found)
     return [Point(variant, chains, one) for (variant, chains), one in zip(trained, found, strict=True)]
 
@@ -131,12 +139,13 @@ def choose(points: Sequence[Point]) -> Point:
 def other_verdicts(points: Sequence[Point], chosen: Point) -> list[Any]:
     """Return the uncorrected verdicts of all stages of all points but the chosen one's last stage."""
     last = chosen.plan.stages[-1].name
-    return [
+    stages = [
         verdict
         for point in points
         for stage, verdict in point.findings.alone.items()
         if not (point is chosen and stage == last)
     ]
+    return [*stages, *(one.alone for point in points for one in point.findings.further.values() if one.alone)]
 
 
 def models_of(points: Sequence[Point], chosen: Point) -> Iterator[tuple[str, Point, str]]:

@@ -64,7 +64,7 @@ def _made(plan: Plan) -> list[ModelPlan]:
 def _taught(plan: Plan) -> list[TeacherPlan]:
     """Return the teachers that are trained."""
     members = plan.ensemble.members if plan.ensemble is not None else ()
-    every = [plan.teacher, *(one.model for one in members)]
+    every = [plan.teacher, *(one.model for one in members), *(one.teacher for one in plan.tasks)]
     return [one for one in every if one is not None and one.settings is not None]
 
 

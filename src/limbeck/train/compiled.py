@@ -39,8 +39,8 @@ def wants_compiling(wish: Compile, model: Adapted, device: torch.device, work: i
     if model.is_heard:
         if wish == "always":
             raise TrainingError(
-                "train.compile is always, but a term looks inside the student, and nobody can listen to a compiled "
-                "network; leave it out."
+                "train.compile is always, but a term looks inside the student, or it answers for further tasks, and "
+                "nobody can listen to a compiled network; leave it out."
             )
         return False
     if ranks.world() > 1:

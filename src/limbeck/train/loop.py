@@ -211,13 +211,14 @@ def predict(model: Adapted, samples: Samples, rows: Tensor | None = None, arithm
     device = next(model.parameters()).device
     chunks = [
         arithmetic.forward(model, samples.batch(part).inputs.to(device)).logits.float().cpu()
-        for part in torch.split(rows, _evaluation_batch(samples))
+        for part in torch.split(rows, evaluation_batch(samples))
     ]
     model.train(training)
     return torch.cat(chunks) if chunks else torch.zeros(0, model.classes)
 
 
-def _evaluation_batch(samples: Samples) -> int:
+def evaluation_batch(samples: Samples) -> int:
+    """Return how many samples a model is asked about at once where nothing is learned."""
     return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // (4 * math.prod(samples.shape))))
 
 
