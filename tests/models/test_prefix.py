@@ -111,9 +111,52 @@ def test_what_is_no_fixed_function_stays_whole(wrong: str) -> None:
 
 
 def test_a_body_that_learns_stays_whole() -> None:
-    for patterns in ((), ("body.1*",), ("head.bias",)):
+    for patterns in ((), ("head.bias",), ("body.3*",)):
         model = network(NETS[0], patterns)
         assert split(model, INPUTS[:8]) is None
+
+
+def deep() -> nn.Module:
+    """A body of convolutions, as VGG has it, and several layers on its vector, with all that a layer may have."""
+    body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2))
+    last = (nn.Linear(16, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.4), nn.Linear(6, 5), nn.Dropout(0.3))
+    return nn.Sequential(body, nn.Flatten(), *last, nn.Linear(5, CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("make", "patterns", "width", "learning"),
+    [
+        (deep, ("0",), 16, 8),
+        (deep, ("0", "2"), 6, 6),
+        (deep, ("0", "2", "3", "6"), 5, 2),
+        (deep, ("0", "3"), 16, 6),
+        (NETS[0], ("body.1",), 6, 4),
+        (NETS[1], ("body.2",), 6, 4),
+    ],
+)  # fmt: skip
+def test_several_layers_at_the_end_learn_from_a_vector(
+    make: Callable[[], nn.Module], patterns: tuple[str, ...], width: int, learning: int
+) -> None:
+    model = network(make, patterns)
+    halves = split(model, INPUTS[:8])
+    assert halves is not None and halves.body.classes == width
+    whole = copy.deepcopy(model)
+    vectors = halves.body(INPUTS).logits
+    torch.manual_seed(7)
+    live = gradients(whole.train()(INPUTS).logits, whole)
+    torch.manual_seed(7)
+    found = gradients(halves.rest.train()(vectors).logits, halves.rest)
+    assert live.keys() == found.keys() and len(found) == learning
+    for name, gradient in live.items():
+        torch.testing.assert_close(found[name], gradient)
+    for name, value in whole.net.state_dict().items():
+        torch.testing.assert_close(model.net.state_dict()[name], value)  # statistics of batch norm at the end too
+    torch.testing.assert_close(halves.rest.eval()(vectors).logits, model.eval()(INPUTS).logits)
+
+
+def test_a_body_that_gives_maps_stays_whole() -> None:
+    assert split(network(NETS[2], ("body.0*",)), INPUTS[:8]) is None
+    assert split(network(deep, ("0.0",)), INPUTS[:8]) is None
 
 
 def test_a_classifier_that_is_no_linear_layer_stays_whole() -> None:

@@ -116,6 +116,17 @@ def test_losses_and_figures_are_those_of_the_whole_model(run: Run) -> None:
     assert frozen[0]["checksum"] == frozen[1]["checksum"] and len(frozen[0]["checksum"]) == 64
 
 
+def test_several_layers_that_learn_from_a_vector_have_the_losses_of_the_whole_model(run: Run) -> None:
+    stage = (
+        "{name: tune, from: scratch, freeze: [body.1], objective: [cross_entropy], train: {epochs: 3, batch_size: 32}}"
+    )
+    told = ("student.source=null", "student.model={mlp: {hidden: [9, 6], dropout: 0.3}}", f"stages=[{stage}]")
+    live, kept = run("knowledge.mode=live", *told), run(*told)
+    assert (live.kept, kept.kept) == (None, "memory") and set(kept.shapes) == {(9,)}
+    np.testing.assert_allclose(kept.losses, live.losses, rtol=1e-4)
+    assert live.report["stages"][0]["frozen"]["checksum"] == kept.report["stages"][0]["frozen"]["checksum"]
+
+
 def test_all_seeds_controls_and_later_runs_share_one_store(run: Run, tmp_path: Path) -> None:
     first = run()
     drawn = 2 * (3 * LABELLED + VALIDATION)  # of both seeds, some twice

@@ -13,7 +13,17 @@ from limbeck.data.dataset import Data
 from limbeck.errors import DataError
 from limbeck.recipe.load import parse_recipe
 from limbeck.run.plan import plan_from_recipe
-from limbeck.teachers.seen import SEEN, check_unseen, contents, copy_seen, count_seen, save_seen
+from limbeck.teachers.seen import (
+    SEEN,
+    check_unseen,
+    contents,
+    copy_seen,
+    count_leaked,
+    count_repeated,
+    count_seen,
+    save_seen,
+    save_seen_by_students,
+)
 
 RECIPE = """
 data: {{source: digits, split_seed: {seed}}}
@@ -73,3 +83,17 @@ def test_a_record_is_copied_where_there_is_one(tmp_path: Path) -> None:
     assert (tmp_path / "a" / SEEN).read_bytes() == (tmp_path / SEEN).read_bytes()
     copy_seen(tmp_path / "b", tmp_path / "a")
     assert (tmp_path / "a" / SEEN).is_file()
+
+
+def test_a_student_has_seen_what_its_start_has(tmp_path: Path) -> None:
+    data = Data.open("digits")
+    for name in ("first", "second", "anew", "unknown"):
+        (tmp_path / name).mkdir()
+    first, second = tmp_path / "first", tmp_path / "second"
+    save_seen_by_students({first: None}, data, data.train[:10])
+    starts = {second: first, tmp_path / "anew": None}
+    save_seen_by_students(starts, data, data.train[5:20])
+    counts = [count_repeated(folder, data.pool) for folder in (first, second, tmp_path / "anew")]
+    assert counts == [10, 20, 15]
+    assert count_seen(first) is None, "samples are no labels"
+    assert count_leaked(first, data) == 0 and count_leaked(tmp_path / "unknown", data) is None

@@ -1,6 +1,7 @@
-"""A network whose body is frozen, in two: the body, and the classifier, which learns from what the body gives.
+"""A network whose body is frozen, in two: the body, and the layers at the end, which learn from what the body gives.
 
-Shapes: B samples, D the width of the vector before the classifier, C classes.
+That is the classifier alone, or several layers one after the other where the body ends with a vector.
+Shapes: B samples, D the width of the vector that the body gives, C classes.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Tail(nn.Module):
 @dataclass(frozen=True, eq=False)
 class Split:
     """A model in two. body: a copy that gives the vectors [B, D] in the place of logits; rest: gives the model's logits
-    for them, through the model's own classifier, so that what trains the one trains the other.
+    for them, through the model's own last layers, so that what trains the one trains the other.
     """
 
     body: Adapted
@@ -53,42 +54,52 @@ class Split:
 
 
 def split(model: Adapted, inputs: Tensor) -> Split | None:
-    """Return a model on the CPU in two; None where its body is no fixed function of the inputs.
+    """Return a model on the CPU in two; None where its body is no fixed function of the inputs, or gives no vector.
 
-    inputs: a few samples [B, ...]. The classifier must be a linear layer, all before it frozen (see `freeze`) and in
-    evaluation mode, but for dropout right before it, which the rest has. Both ways are tried in training mode.
+    inputs: a few samples [B, ...]. All before the rest is frozen (see `freeze`) and in evaluation mode, but for dropout
+    right before it, which the rest has. The rest is what the network ends with, layer after layer, the last of them
+    a linear one. Both ways are tried in training mode.
     """
     training = model.training
-    path = classifier_of(model, inputs)
+    classifier = model.net.get_submodule(classifier_of(model, inputs))
     said, _ = model.eval().overhear(inputs)
     model.train()
-    dropped = _dropped(said, path)
+    paths = _paths_of_rest(said)
     model.train(training)
-    classifier = model.net.get_submodule(path)
-    if not isinstance(classifier, nn.Linear) or not _is_last(classifier, model.net):
+    if not isinstance(classifier, nn.Linear) or not paths or not _is_the_end(model.net, paths):
         return None
-    paths = (*dropped, path)
-    body = Adapted(_without(model.net, paths), classes=classifier.in_features, normalise=copy.deepcopy(model.normalise))
+    with torch.no_grad(), model.hearing(paths[:1]) as given:
+        model.eval()(inputs)
+    model.train(training)
+    if (vectors := given.get(paths[0])) is None or vectors.ndim != 2:
+        return None
+    body = Adapted(_without(model.net, paths), classes=vectors.shape[1], normalise=copy.deepcopy(model.normalise))
     rest = Adapted(Tail(model.net, paths), classes=model.classes)
-    rest.fresh = model.fresh
+    rest.fresh, rest.new_rows = model.fresh, model.new_rows
+    rest.pinned = tuple(name for name in model.pinned if name in dict(rest.net.named_modules()))
     found = Split(body.eval(), rest.train(training))
-    learns = any(one.requires_grad for one in body.parameters())
-    return None if learns or not _agrees(model, found, inputs) else found
+    frozen = [not one.requires_grad for one in body.parameters()]
+    return found if frozen and all(frozen) and _agrees(model, found, inputs) else None
 
 
-def _is_last(classifier: nn.Module, net: nn.Module) -> bool:
-    """Whether a network holds its classifier after all its other layers, as learning rates by layer assume."""
-    return [one for one in net.modules() if list(one.parameters(recurse=False))][-1] is classifier
+def _paths_of_rest(said: Sequence[Said]) -> tuple[str, ...]:
+    """Return the paths of the layers from the first one that learns on, and of dropout at work right before it.
 
-
-def _dropped(said: Sequence[Said], path: str) -> tuple[str, ...]:
-    """Return the paths of dropout that is at work right before the classifier, in the order of a forward pass."""
+    said: what the modules gave, in the order of a forward pass. Nothing where none learns.
+    """
     leaves = [one for one in said if not list(one.module.children())]
-    before = leaves[: [one.name for one in leaves].index(path)]
-    found: list[str] = []
-    while before and isinstance(before[-1].module, nn.modules.dropout._DropoutNd) and before[-1].module.training:
-        found.insert(0, before.pop().name)
-    return tuple(found)
+    learning = (any(value.requires_grad for value in one.module.parameters()) for one in leaves)
+    start = next((place for place, learns in enumerate(learning) if learns), len(leaves))
+    while start and isinstance(drop := leaves[start - 1].module, nn.modules.dropout._DropoutNd) and drop.training:
+        start -= 1
+    return tuple(dict.fromkeys(one.name for one in leaves[start:]))
+
+
+def _is_the_end(net: nn.Module, paths: Sequence[str]) -> bool:
+    """Whether a network holds these layers in this order after all its others, as learning rates by layer assume."""
+    layers = [one for one in net.modules() if list(one.parameters(recurse=False))]
+    ends = [one for one in map(net.get_submodule, paths) if list(one.parameters(recurse=False))]
+    return layers[-len(ends) :] == ends
 
 
 def _without(net: nn.Module, paths: Sequence[str]) -> nn.Module:
@@ -111,8 +122,8 @@ def _agrees(model: Adapted, found: Split, inputs: Tensor) -> bool:
             torch.manual_seed(seed)
             try:
                 logits = rest(found.body(inputs).logits).logits
-            except (ModelError, RuntimeError):
-                return False  # the classifier's input is not what a network without it gives
+            except (ModelError, RuntimeError, TypeError, ValueError, IndexError):
+                return False  # a layer's input is not what the one before it gives
             if not bool((logits - wanted).abs().max() <= ROUNDING * (1 + wanted.abs().max())):
                 return False
     return True

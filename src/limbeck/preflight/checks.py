@@ -19,7 +19,7 @@ from limbeck.preflight.gradients import check_gradients, check_objective, check_
 from limbeck.preflight.layers import check_layers
 from limbeck.preflight.learning import judge, trials
 from limbeck.preflight.lora import check_lora
-from limbeck.preflight.models import build, check_capacity, check_start, check_weights, not_finite
+from limbeck.preflight.models import build, check_capacity, check_start, check_start_unseen, check_weights, not_finite
 from limbeck.preflight.normalisation import check_normalisation
 from limbeck.preflight.questions import count_questions
 from limbeck.preflight.subject import Subject
@@ -48,6 +48,7 @@ OF_VALUES: tuple[Check, ...] = (
 OF_MODELS: tuple[Check, ...] = (
     check_weights,
     check_start,
+    check_start_unseen,
     check_capacity,
     check_objective,
     count_questions,

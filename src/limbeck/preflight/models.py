@@ -18,6 +18,7 @@ from limbeck.preflight.subject import Subject
 from limbeck.run.inherit import copied
 from limbeck.run.model_plan import ModelPlan
 from limbeck.run.plan import Plan
+from limbeck.run.starts import leaks, unknown_starts
 
 SHOWN = 2
 LARGE_GAP = 100
@@ -71,6 +72,15 @@ def check_start(subject: Subject) -> list[Finding]:
     """A note named `start`: which weights the student takes from the teacher; a fault where none fit."""
     sentence = copied(subject.plan)[1]
     return [Finding("note", "start", sentence)] if sentence else []
+
+
+def check_start_unseen(subject: Subject) -> list[Finding]:
+    """A warning named `seen` where the student starts from weights that were trained on test samples of this run.
+
+    A note where they are those of an earlier run that did not record what it was trained on.
+    """
+    warnings = [Finding("warning", "seen", sentence) for sentence in leaks(subject.plan)]
+    return warnings + [Finding("note", "seen", sentence) for sentence in unknown_starts(subject.plan)]
 
 
 def check_capacity(subject: Subject) -> list[Finding]:

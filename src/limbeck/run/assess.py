@@ -31,6 +31,7 @@ from limbeck.run.pictures import curves
 from limbeck.run.plan import Plan
 from limbeck.run.shared import learner
 from limbeck.run.stage_plan import StagePlan
+from limbeck.run.starts import leaks
 from limbeck.run.task import Task
 from limbeck.types import known
 
@@ -218,7 +219,7 @@ def describe_data(plan: Plan, notes: Sequence[str] = ()) -> dict[str, Any]:
         "augment": [] if views is None else [str(transform) for transform in views.transforms],
         "views": None if views is None else views.count,
         "corruptions": None if plan.corrupting is None else str(plan.corrupting),
-        "notes": [*data.notes, *plan.notes, *([start] if (start := copied(plan)[1]) else []), *notes],
+        "notes": [*data.notes, *plan.notes, *([start] if (start := copied(plan)[1]) else []), *leaks(plan), *notes],
     }
 
 

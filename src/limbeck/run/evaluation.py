@@ -83,7 +83,7 @@ def _task(card: dict[str, Any]) -> Task:
 
 
 def _tell_repeated(run: Path, samples: Samples, tell: Callable[[str], object]) -> None:
-    if count := count_repeated(run / "teacher", samples):
+    if count := max(count_repeated(run / role, samples) for role in ("teacher", "student")):
         tell(
             f"{count:,} of these {len(samples):,} samples were there in training or validation: the figures say "
             f"nothing about unseen data."

@@ -37,6 +37,7 @@ from limbeck.run.rehearsal import rehearse
 from limbeck.run.robustness import robustness_of_plan
 from limbeck.run.ship import kind_of, ship
 from limbeck.run.speakers import assembled, speaking, train_further, train_teachers
+from limbeck.run.starts import note_seen
 from limbeck.run.surroundings import environment, peak_memory_mib
 from limbeck.run.sweep import (
     Point,
@@ -177,6 +178,7 @@ def _publish(folder: Path, chosen: Point, teachers: BySeed) -> None:
         for name in (WEIGHTS, CARD):
             if source != target:
                 write_bytes(target / name, (source / name).read_bytes())
+    note_seen(folder, plan)
 
 
 def _export(folder: Path, points: Sequence[Point], chosen: Point) -> dict[str, Any]:
