@@ -68,6 +68,7 @@ CASES = (
     Case(LETTERS, LETTERS, after=f"{LETTERS}-source"),
     Case("s4-orders", "s4-orders", after=f"{LETTERS}-source"),
     Case("s4-features", "s4-features"),
+    Case("s4-several-tasks", "s4-several-tasks"),
     Case("s4-mnist-usps", "s4-mnist-usps"),
     Case("s4-usps-mnist", "s4-usps-mnist"),
     Case(CLASSES, CLASSES, after=f"{CLASSES}-source"),

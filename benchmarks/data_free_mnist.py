@@ -1,8 +1,8 @@
 """Distillation without data on MNIST, LeNet-5 to its half, beside the published table.
 
-`python benchmarks/data_free_mnist.py [--seeds 3] [--minutes 15] [--curve 2 5 10] [--set KEY=VALUE]...` trains, for each
-seed, a teacher, a student on generated samples and its controls on noise and on USPS; and students of the same teacher
-on real digits, with labels and with its answers. Every seed has a teacher and a pool of its own. LIMBECK_DATA holds
+`python benchmarks/data_free_mnist.py [--seeds 3] [--rounds 4000] [--curve 500 1500] [--set KEY=VALUE]...` trains, for
+each seed, a teacher, a student on generated samples and its controls on noise and on USPS; and students of the same
+teacher on real digits, with labels and with its answers. Every seed has a teacher and a pool of its own. LIMBECK_DATA holds
 mnist/ and usps/. Run folders are kept in --work and finished ones not made again; what was cut off goes on. Writes a
 dated page to benchmarks/results/.
 """
@@ -20,6 +20,7 @@ from typing import Any
 from limbeck.api import run_recipe
 
 RESULTS = Path(__file__).parent / "results"
+POOL, BATCH = 409_600, 256
 STUDENT = "student: {model: lenet5_half, train: {steps: 12000, batch_size: 256, lr: 0.004}}"
 EXPORT = "export: {onnx: false}"
 GENERATED = f"""\
@@ -29,11 +30,10 @@ data:
   source: "idx:$LIMBECK_DATA/mnist"
   generated:
     preset: dafl
-    pool: 102400
-    batch: 256
-    rounds: 100000
-    student_steps: 2
-    weights: {{adversarial: 1}}
+    batch: {BATCH}
+    restart: 400
+    student_steps: 5
+    weights: {{disagreement: 1}}
     proxy: "parquet:$LIMBECK_DATA/usps"
 teacher: {{model: lenet5, train: {{epochs: 10, batch_size: 256, lr: 0.004}}}}
 {STUDENT}
@@ -71,41 +71,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/data-free"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=15.0, help="of making samples, for each seed")
-    parser.add_argument("--curve", type=float, nargs="*", default=[2.0, 5.0, 10.0], help="minutes, for the first seed")
+    parser.add_argument("--rounds", type=int, default=4000, help="of making samples, for each seed")
+    parser.add_argument("--curve", type=int, nargs="*", default=[500, 1500], help="rounds, for the first seed")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="KEY=VALUE for all runs of a seed")
     options = parser.parse_args(arguments)
-    found = [both(options.work, seed, options.minutes, options.settings) for seed in range(options.seeds)]
+    found = [both(options.work, seed, options.rounds, options.settings) for seed in range(options.seeds)]
     curve = {
-        minutes: generated(options.work, 0, minutes, [*options.settings, "controls=[]"])
-        for minutes in options.curve
-        if minutes != options.minutes
+        rounds: generated(options.work, 0, rounds, [*options.settings, "controls=[]", *same_teacher(options)])
+        for rounds in options.curve
+        if rounds != options.rounds
     }
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / f"{datetime.now(UTC):%Y-%m-%d}-data-free-mnist.md"
-    curve[options.minutes] = found[0]["generated"]
+    curve[options.rounds] = found[0]["generated"]
     path.write_text("\n".join(page(found, curve, options)), encoding="utf-8")
     print(path)
 
 
-def both(work: Path, seed: int, minutes: float, settings: Sequence[str]) -> dict[str, Report]:
+def same_teacher(options: argparse.Namespace) -> list[str]:
+    """Return the setting that takes the first seed's teacher from its run."""
+    return [f"teacher={{source: 'run:{place(options.work, 'generated', 0, options.rounds).absolute()}'}}"]
+
+
+def both(work: Path, seed: int, rounds: int, settings: Sequence[str]) -> dict[str, Report]:
     """Return the reports of a seed's two runs."""
-    made = generated(work, seed, minutes, settings)
-    teacher = place(work, "generated", seed, minutes)
+    made = generated(work, seed, rounds, settings)
+    teacher = place(work, "generated", seed, rounds)
     text = REAL.replace("TEACHER", str(teacher.absolute()))
     own = [one for one in settings if one.startswith("student.")]
     return {"generated": made, "real": report_of(work, text, place(work, "real", seed, None), [f"seed={seed}", *own])}
 
 
-def generated(work: Path, seed: int, minutes: float, settings: Sequence[str]) -> Report:
+def generated(work: Path, seed: int, rounds: int, settings: Sequence[str]) -> Report:
     """Return the report of a run on generated samples."""
-    given = [f"seed={seed}", f"data.generated.seed={seed}", f"data.generated.minutes={minutes}", *settings]
-    return report_of(work, GENERATED, place(work, "generated", seed, minutes), given)
+    pool = f"data.generated.pool={min(POOL, BATCH * rounds)}"
+    given = [pool, f"seed={seed}", f"data.generated.seed={seed}", f"data.generated.rounds={rounds}", *settings]
+    return report_of(work, GENERATED, place(work, "generated", seed, rounds), given)
 
 
-def place(work: Path, name: str, seed: int, minutes: float | None) -> Path:
+def place(work: Path, name: str, seed: int, rounds: int | None) -> Path:
     """Return the folder of a run."""
-    return work / (f"{name}-{seed}" if minutes is None else f"{name}-{seed}-{minutes:g}")
+    return work / (f"{name}-{seed}" if rounds is None else f"{name}-{seed}-{rounds}")
 
 
 def report_of(work: Path, text: str, folder: Path, settings: Sequence[str]) -> Report:
@@ -122,11 +128,12 @@ def page(found: Sequence[Mapping[str, Report]], curve: Mapping[float, Report], o
     where, made = first["environment"], first["generated"]
     settings = "".join(f" --set {one}" for one in options.settings)
     yield from (f"# Distillation without data, MNIST, LeNet-5 to its half, {datetime.now(UTC):%Y-%m-%d}", "", "```")
-    yield f"python benchmarks/data_free_mnist.py --seeds {options.seeds} --minutes {options.minutes:g}{settings}"
+    yield f"python benchmarks/data_free_mnist.py --seeds {options.seeds} --rounds {options.rounds}{settings}"
     yield from ("```", "", f"- Seeds: {', '.join(str(seed) for seed in range(options.seeds))}, each with its teacher.")
     yield f"- Hardware: {where['processor']}, {os.cpu_count()} cores, {where['threads']} thread(s), {where['device']}."
     yield f"- Versions: limbeck {first['limbeck']}, python {where['python']}, torch {where['torch']}."
-    yield f"- Samples: {made['samples']:,}, by {made['preset']}; {options.minutes:g} minutes of making, then training."
+    yield f"- Samples: {made['samples']:,}, by {made['preset']}, in {options.rounds:,} rounds."
+    yield f"- Minutes a seed, made and trained: {', '.join(f'{minutes(one):.0f}' for one in found)}."
     yield from ("", "Test accuracy in %, mean of the seeds and standard deviation over them.", "")
     yield from ("| Student learns from | Here | Each seed | Published (second-hand) |", "|---|---|---|---|")
     for title, run, model, published in ROWS:
@@ -134,7 +141,13 @@ def page(found: Sequence[Mapping[str, Report]], curve: Mapping[float, Report], o
         spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
         each = ", ".join(f"{value:.2f}" for value in values)
         yield f"| {title} | {mean(values):.2f}{spread} | {each} | {'' if published is None else f'{published:.2f}'} |"
-    yield from ("", "## Accuracy against minutes", "", "Seed 0; minutes of making samples, and of training after.", "")
+    yield from (
+        "",
+        "## Accuracy against minutes",
+        "",
+        "Seed 0; minutes of making samples, and of training after.",
+        "",
+    )
     yield from ("| Minutes of making | of training | Rounds | Accuracy, % |", "|---|---|---|---|")
     for _, report in sorted(curve.items()):
         told, student = report["generated"], report["models"]["student"]["metrics"]["accuracy"]["mean"]
@@ -144,6 +157,12 @@ def page(found: Sequence[Mapping[str, Report]], curve: Mapping[float, Report], o
     for seed, one in enumerate(found):
         verdict = one["generated"]["verdict"]
         yield from (f"Seed {seed}: {verdict['sentence']}", "")
+
+
+def minutes(found: Mapping[str, Report]) -> float:
+    """Return how long making the samples and training the student took for a seed, teacher and controls apart."""
+    one = found["generated"]
+    return float(one["generated"]["seconds"] + one["cost"]["seconds"]["student"]) / 60
 
 
 if __name__ == "__main__":

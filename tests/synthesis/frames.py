@@ -14,7 +14,7 @@ from limbeck.synthesis.guide import Guide
 from limbeck.synthesis.statistics import known_moments
 from limbeck.synthesis.weights import Weights
 
-EVERY = Weights(1, 1, 0.1, 1, 0.5, 0.1, 0.1)
+EVERY = Weights(1, 1, 0.1, 1, 0.5, 0.1, 0.1, 0.1)
 
 
 def pictures(channels: int = 1, height: int = 8, width: int = 8) -> Frame:

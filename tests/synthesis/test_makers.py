@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.synthesis.frames import features, guide_for, pictures
 
+from limbeck.models.arithmetic import Arithmetic
 from limbeck.models.weights import checksum
 from limbeck.synthesis.frame import Frame
 from limbeck.synthesis.from_generator import FromGenerator
@@ -66,6 +67,34 @@ def test_every_way_makes_samples_and_leaves_the_teacher_as_it_is(name: str, kind
     wanted = {"discriminator", "generator"} if name == "gan" else {"one_hot", "adversarial", "activation"}
     assert wanted <= parts[0].parts.keys()
     assert ("batch_norm" in parts[0].parts) == (kind != "vectors" and name != "gan")
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_generator_that_begins_again_is_as_new(kind: str) -> None:
+    frame = FRAMES[kind]
+    guide = guide_for(frame)
+    torch.manual_seed(3)
+    maker = FromGenerator(frame, latent=5, width=4, rate=0.01, steps=3)
+    fresh = {name: value.clone() for name, value in maker.generator.state_dict().items()}
+    maker.make(guide, 12)
+    torch.manual_seed(3)
+    maker.begin_again()
+    assert not maker.optimizer.state
+    assert all(torch.equal(value, fresh[name]) for name, value in maker.generator.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["generator", "latents", "pixels"])
+def test_half_precision_makes_samples_that_are_as_good(name: str) -> None:
+    frame = pictures()
+    guide = guide_for(frame, Weights(one_hot=1))
+    found = []
+    for arithmetic in (Arithmetic(), Arithmetic("bf16", True)):
+        torch.manual_seed(1)
+        maker = MAKERS[name](frame)
+        made = [maker.make(replace(guide, arithmetic=arithmetic), 12) for _ in range(20)]
+        assert made[-1].samples.dtype == torch.float32
+        found.append(made[-1].parts["one_hot"])
+    assert found[1] == pytest.approx(found[0], abs=0.15)
 
 
 @pytest.mark.parametrize("name", ["pixels", "latents"])

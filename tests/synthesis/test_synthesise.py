@@ -117,6 +117,20 @@ def test_trouble_is_named() -> None:
     assert "no numbers any more; lower data.generated.rate" in str(trouble(gauge(parts={"one_hot": float("nan")}), 10))
 
 
+def test_a_maker_begins_again_after_so_many_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "trouble", lambda gauge, classes: None)
+    begun: list[int] = []
+
+    class Counted(Constant):
+        def begin_again(self) -> None:
+            begun.append(len(pool.rounds))
+
+    pool = Pool(FRAME, size=240, batch=12, classes=3)
+    maker = Counted(torch.rand(1, 8, 8))
+    synthesise(maker, guide_for(FRAME), pool, Course(10, restart=4), tmp_path / "whole")
+    assert begun == [4, 8]
+
+
 def test_gauges_are_some_forty_however_many_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "trouble", lambda gauge, classes: None)
     pool = Pool(FRAME, size=24, batch=12, classes=3)

@@ -16,6 +16,7 @@ from limbeck.synthesis.adversarial import adversarial
 from limbeck.synthesis.balance import balance
 from limbeck.synthesis.batch_norm import batch_norm, moments_of
 from limbeck.synthesis.contrastive import Memory, contrastive
+from limbeck.synthesis.disagreement import disagreement
 from limbeck.synthesis.one_hot import one_hot
 from limbeck.synthesis.total_variation import total_variation
 
@@ -79,6 +80,13 @@ def test_adversarial_is_the_negative_divergence_of_the_student(seed: int, temper
 
 
 @given(seeds)
+def test_disagreement_is_the_negative_mean_distance_of_logits(seed: int) -> None:
+    student, teacher = drawn(seed, 6, 4), drawn(seed + 1, 6, 4)
+    assert float(disagreement(student, teacher)) == pytest.approx(-np.abs(student.numpy() - teacher.numpy()).mean())
+    assert float(disagreement(teacher, teacher)) == 0.0
+
+
+@given(seeds)
 def test_contrastive_looks_for_the_other_view_among_all_others(seed: int) -> None:
     features, others, memory = drawn(seed, 4, 3), drawn(seed + 1, 4, 3), drawn(seed + 2, 5, 3)
     slow = []
@@ -117,6 +125,8 @@ def test_total_variation_is_the_mean_step_across_and_down(seed: int) -> None:
         lambda x: batch_norm({"a": x}, {"a": (torch.zeros(4), torch.ones(4))}),
         lambda x: adversarial(x, drawn(1, 6, 4)),
         lambda x: adversarial(drawn(1, 6, 4), x),
+        lambda x: disagreement(x, drawn(1, 6, 4)),
+        lambda x: disagreement(drawn(1, 6, 4), x),
         lambda x: contrastive(x, drawn(1, 6, 4), drawn(2, 3, 4)),
         lambda x: total_variation(x.view(1, 1, 6, 4)),
     ],

@@ -28,9 +28,11 @@ class GeneratedSection(Strict):
     minutes: of work, after which it ends earlier; results then depend on the machine's speed.
     steps: in which a batch is made; as the preset has it unless given.
     student_steps: of the student that learns beside, after each batch; as the preset has it unless given.
+    restart: rounds after which a generator that goes on learning begins again, the student and the pool as they are, so
+    that it finds other samples; never unless given; for `dafl`.
     rate: learning rate of what makes samples; as the preset has it unless given.
     weights: of terms, in the place of the preset's: one_hot, balance, activation, batch_norm, adversarial,
-    contrastive, total_variation.
+    disagreement, contrastive, total_variation.
     latent: numbers that a generator starts from.
     width: channels of a generator.
     seed: what samples are drawn by; one pool serves all seeds of a run.
@@ -48,6 +50,7 @@ class GeneratedSection(Strict):
     minutes: Above | None = None
     steps: Count | None = None
     student_steps: Annotated[int, Field(ge=0)] | None = None
+    restart: Count | None = None
     rate: Above | None = None
     weights: dict[str, float] = Field(default_factory=dict)
     latent: Count = 64
@@ -64,6 +67,8 @@ class GeneratedSection(Strict):
                 raise ValueError(f"weights expects {', '.join(TERMS)}, got {name!r}.{did_you_mean(name, TERMS)}")
         if self.preset == "gan" and self.real == "none":
             raise ValueError("the preset gan learns from the real samples that there are; set real: labels, got none")
+        if self.restart is not None and self.preset != "dafl":
+            raise ValueError(f"restart is for a generator that goes on learning, of preset dafl; got {self.preset}")
         if self.preset == "proxy" and self.proxy is None:
             raise ValueError("the preset proxy takes samples of another source; expected proxy: such as folder:PHOTOS")
         if self.pool < self.batch:

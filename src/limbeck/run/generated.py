@@ -21,6 +21,7 @@ from limbeck.data.dataset import Data
 from limbeck.errors import FolderError, ModelError, UserError
 from limbeck.files import write_bytes, write_text
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import Arithmetic, choose
 from limbeck.models.stages import stages_of
 from limbeck.models.weights import checksum
 from limbeck.models.work import multiply_adds
@@ -132,15 +133,19 @@ class Work:
         weights, classes = preset.weights.changed(section.weights), len(plan.data.classes)
         steps = preset.student_steps if section.student_steps is None else section.student_steps
         model = copy.deepcopy(teacher).to(device).eval().requires_grad_(False)
+        arithmetic = _arithmetic(model, frame, section.batch)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(section.seed)
             student = plan.model(plan.student.from_scratch(), section.seed).to(device) if steps else None
-            learner = None if student is None else Learner(student)
+            learner = None if student is None else Learner(student, arithmetic)
             layer = _listen(model, frame) if weights.activation or weights.contrastive else None
             moments = _moments(plan, section, model, device)
             memory = _memory(model, layer, frame) if weights.contrastive and layer is not None else None
-            guide = Guide(model, weights, moments, layer, student, memory)
+            guide = Guide(model, weights, moments, layer, student, memory, arithmetic)
             maker = _maker(plan, section, preset, frame)
+        if arithmetic.channels_last:
+            for net in (model, *(() if student is None else (student,)), *maker.modules.values()):
+                net.to(memory_format=torch.channels_last)
         size = section.pool // section.batch * section.batch
         pool = Pool(frame, size=size, batch=section.batch, classes=classes)
         return cls(section, replace(preset, student_steps=steps), frame, guide, maker, pool, learner)
@@ -153,9 +158,16 @@ class Work:
         """Fill the pool."""
         section = self.section
         rounds = section.rounds or self.preset.rounds or self.pool.slots
-        course = Course(max(rounds, self.pool.slots), section.minutes, self.preset.student_steps, section.seed)
+        steps = self.preset.student_steps
+        course = Course(max(rounds, self.pool.slots), section.minutes, steps, section.restart, section.seed)
         told: list[Gauge] = []
         return synthesise(self.maker, self.guide, self.pool, course, folder, learner=self.learner, tell=told.append)
+
+
+def _arithmetic(model: Adapted, frame: Frame, batch: int) -> Arithmetic:
+    """Return how teacher, student and generator compute: as a student of the teacher's size would."""
+    shown = torch.zeros(2, *frame.shape, device=frame.mean.device)
+    return choose("auto", model, shown, multiply_adds(model, shown) * batch)
 
 
 def _maker(plan: Plan, section: GeneratedSection, preset: Preset, frame: Frame) -> Maker:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.synthesis.frame import Frame
 from limbeck.synthesis.generator import generator_for
@@ -20,11 +22,20 @@ class FromGenerator(Maker):
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=rate, betas=BETAS)
         self.modules, self.optimizers = {"generator": self.generator}, {"generator": self.optimizer}
 
+    def begin_again(self) -> None:
+        """Take a new generator: the pool keeps what the old one has found, and the student has learned it."""
+        for module in self.generator.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | _BatchNorm):
+                module.reset_parameters()
+        self.optimizer.state.clear()
+
     def make(self, guide: Guide, count: int) -> Made:
         """Let the generator learn, and return what it made in its last step."""
         device = next(self.generator.parameters()).device
         for _ in range(self.steps):
-            samples = self.generator(torch.randn(count, self.latent, device=device))
+            latents = torch.randn(count, self.latent, device=device)
+            with guide.arithmetic.casting(device):
+                samples = self.generator(latents)
             loss, parts = guide.loss(samples, None)
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)

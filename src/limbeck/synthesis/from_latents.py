@@ -42,7 +42,8 @@ class FromLatents(Maker):
         ]
         optimizer = torch.optim.Adam(groups, lr=self.rate, betas=BETAS)
         for _ in range(self.steps):
-            samples = learner(latents)
+            with guide.arithmetic.casting(device):
+                samples = learner(latents)
             loss, parts = guide.loss(samples, wanted)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)

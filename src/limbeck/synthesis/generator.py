@@ -44,7 +44,7 @@ class PictureGenerator(nn.Module):
         for block in self.blocks:
             maps = block(functional.interpolate(maps, scale_factor=2))
         height, width = self.frame.shape[1:]
-        return self.frame.fill(self.last(maps[..., :height, :width]))
+        return self.frame.fill(self.last(maps[..., :height, :width]).float())
 
 
 class VectorGenerator(nn.Module):
@@ -61,7 +61,7 @@ class VectorGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Make vectors [B, *shape] of latents [B, Z]."""
-        return self.frame.fill(self.body(latents).view(-1, *self.frame.shape))
+        return self.frame.fill(self.body(latents).float().view(-1, *self.frame.shape))
 
 
 def generator_for(frame: Frame, latent: int, width: int) -> nn.Module:

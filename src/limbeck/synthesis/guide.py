@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import PLAIN, Arithmetic
 from limbeck.objectives.domain_term import vectors
 from limbeck.synthesis.activation import activation
 from limbeck.synthesis.adversarial import adversarial
 from limbeck.synthesis.balance import balance
 from limbeck.synthesis.batch_norm import Moments, batch_norm
 from limbeck.synthesis.contrastive import Memory, contrastive
+from limbeck.synthesis.disagreement import disagreement
 from limbeck.synthesis.one_hot import one_hot
 from limbeck.synthesis.total_variation import total_variation
 from limbeck.synthesis.weights import Weights
@@ -39,7 +41,8 @@ class Guide:
     """Judges samples. Teacher and student are in evaluation mode and get no gradient.
 
     layer: of the teacher, the one before its classifier, which it gives as features; moments: what is known of its
-    layers' inputs, maybe nothing; student, memory: None where no term asks for them.
+    layers' inputs, maybe nothing; student, memory: None where no term asks for them; arithmetic: how all networks that
+    take part compute.
     """
 
     teacher: Adapted
@@ -48,13 +51,14 @@ class Guide:
     layer: str | None = None
     student: Adapted | None = None
     memory: Memory | None = None
+    arithmetic: Arithmetic = PLAIN
 
     def ask(self, samples: Tensor) -> Said:
         """Return what the teacher says about samples [B, ...]."""
         with self.teacher.hearing(tuple(self.moments)) as heard:
-            outputs = self.teacher(samples)
+            outputs = self.arithmetic.forward(self.teacher, samples)
         features = None if self.layer is None else vectors(outputs.features[self.layer])
-        return Said(outputs.logits.float(), features, dict(heard))
+        return Said(outputs.logits.float(), features, {name: value.float() for name, value in heard.items()})
 
     def loss(self, samples: Tensor, classes: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of samples [B, ...], a scalar, and its parts, unweighted.
@@ -77,8 +81,12 @@ class Guide:
             parts["activation"] = activation(said.features)
         if weights.batch_norm and self.moments:
             parts["batch_norm"] = batch_norm(said.heard, self.moments)
-        if weights.adversarial and self.student is not None:
-            parts["adversarial"] = adversarial(self.student(samples).logits.float(), said.logits)
+        if (weights.adversarial or weights.disagreement) and self.student is not None:
+            answers = self.arithmetic.forward(self.student, samples).logits.float()
+            if weights.adversarial:
+                parts["adversarial"] = adversarial(answers, said.logits)
+            if weights.disagreement:
+                parts["disagreement"] = disagreement(answers, said.logits)
         if weights.contrastive and self.memory is not None and said.features is not None:
             others = self.ask(_shifted(samples)).features
             assert others is not None

@@ -32,6 +32,9 @@ class Maker(ABC):
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
 
+    def begin_again(self) -> None:  # noqa: B027  # most have nothing that they could forget
+        """Forget what was learned, where there is something to forget."""
+
     @abstractmethod
     def make(self, guide: Guide, count: int) -> Made:
         """Return `count` new samples, made as torch's random numbers and the guide have it."""

@@ -31,11 +31,14 @@ PATIENCE = 0.2  # of the work before trouble ends it
 
 @dataclass(frozen=True)
 class Course:
-    """How long. rounds: at most; minutes: of work, None for no limit; student_steps: after each round; seed."""
+    """How long. rounds: at most; minutes: of work, None for no limit; student_steps: after each round; restart: rounds
+    after which what makes samples begins again, None for never; seed.
+    """
 
     rounds: int
     minutes: float | None = None
     student_steps: int = 0
+    restart: int | None = None
     seed: int = 0
 
 
@@ -68,6 +71,8 @@ def synthesise(
             break
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed_of(course.seed, number))
+            if course.restart is not None and number and number % course.restart == 0:
+                maker.begin_again()
             made = maker.make(guide, pool.batch)
             with torch.no_grad():
                 samples = pool.frame.shown(pool.frame.stored(made.samples))

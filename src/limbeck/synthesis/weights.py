@@ -17,6 +17,7 @@ class Weights:
     activation: float = 0.0
     batch_norm: float = 0.0
     adversarial: float = 0.0
+    disagreement: float = 0.0
     contrastive: float = 0.0
     total_variation: float = 0.0
 
