@@ -2,9 +2,9 @@
 
 `python benchmarks/data_free_mnist.py [--seeds 3] [--rounds 4000] [--curve 500 1500] [--set KEY=VALUE]...` trains, for
 each seed, a teacher, a student on generated samples and its controls on noise and on USPS; and students of the same
-teacher on real digits, with labels and with its answers. Every seed has a teacher and a pool of its own. LIMBECK_DATA holds
-mnist/ and usps/. Run folders are kept in --work and finished ones not made again; what was cut off goes on. Writes a
-dated page to benchmarks/results/.
+teacher on real digits, with labels and with its answers. Every seed has a teacher and a pool of its own. LIMBECK_DATA
+holds mnist/ and usps/. Run folders are kept in --work and finished ones not made again; what was cut off goes on.
+Writes a dated page to benchmarks/results/.
 """
 
 from __future__ import annotations

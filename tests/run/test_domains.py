@@ -57,6 +57,9 @@ def test_a_run_tells_of_both_domains(both: tuple[Path, Path], tmp_path: Path) ->
         "It is unclear whether bringing the domains together helped",
         "Bringing the domains together made no difference worth 0.5 points",
     }  # fmt: skip
+    controls = {name: one["metrics"]["accuracy"]["mean"] for name, one in report["models"].items() if name != "student"}
+    assert controls[report["verdict"]["against"]] == max(controls.values())
+    assert any("no validation labels of the target" in note for note in report["verdict"]["notes"])
     told = report["domains"]["models"]["student"]
     assert 0 <= told["proxy_distance"] <= 2 and 0 <= told["in_domain_accuracy"]["mean"] <= 1
     assert (len(told["picture"]["source"]), len(told["picture"]["target"])) == (81, 90)

@@ -259,7 +259,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     controls = {role: task.merits(findings.answers[key]) for role, key in free.items()}
     theirs = None if teacher is None else task.merits(teacher)
     fits = {role: findings.fits[key] for role, key in free.items()}
-    validation, chosen_by = choose_control(task, fits, controls, student, plan.hidden_classes)
+    validation, chosen_by = choose_control(task, fits, controls, student, plan.not_validated)
     return judge(
         student,
         controls,
@@ -277,7 +277,7 @@ def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
             *remarks.chosen_without_labels(stage),
             *remarks.whose_labels(plan, stage),
             *remarks.same_start(plan),
-            *old_and_new(plan, {role: findings.answers[key].correct for role, key in keys.items()}),
+            *old_and_new(plan, {role: findings.answers[key] for role, key in keys.items()}),
             *remarks.on_the_peer(findings.fits[keys[STUDENT]]),
             *remarks.on_the_teacher(task, stage, theirs, None if own is None else task.merits(own), controls),
         ],
@@ -316,20 +316,20 @@ def choose_control(
     fits: Mapping[str, BySeed],
     controls: Mapping[str, Floats],
     student: Floats,
-    hidden: Sequence[str] = (),
+    missing: Sequence[str] = (),
     validated: Callable[[BySeed], float] = validation_accuracy,
 ) -> tuple[dict[str, float], list[str]]:
     """Return what the best control is chosen by, and a note where that is shaky.
 
     It is the mean validation accuracy, or the task's own figure there, as `validated` has it. Without validation
-    labels, or none of some hidden classes, it is that on the test samples, which can only make the student look worse.
+    labels, or where some are `missing`, it is that on the test samples, which can only make the student look worse.
     """
     gains = ", ".join(f"{role} {task.gain_told(float((student - other).mean()))}" for role, other in controls.items())
     each = f"The gain against each control{'' if task.relative else ', in points'}: {gains}."
     counts = [one.validation_samples for by_seed in fits.values() for one in by_seed.values()]
-    if min(counts) == 0 or hidden:
+    if min(counts) == 0 or missing:
         strict = {role: float(correct.mean()) for role, correct in controls.items()}
-        which = f" of {', '.join(hidden[:NAMED])}{' and others' if len(hidden) > NAMED else ''}" if hidden else ""
+        which = f" of {', '.join(missing[:NAMED])}{' and others' if len(missing) > NAMED else ''}" if missing else ""
         return strict, [
             f"There are no validation labels{which} to choose the best control by, so the verdict is against the one "
             f"that did best on the test samples. {each}"

@@ -100,7 +100,7 @@ def _judge(plan: Plan, findings: Findings, further: FurtherPlan) -> Verdict:
     controls = {role: answers[key].correct for role, key in free.items()}
     fits = {role: findings.fits[key] for role, key in free.items()}
     validated = partial(_validated, plan, further.task)
-    validation, notes = choose_control(plan.task, fits, controls, student, plan.hidden_classes, validated)
+    validation, notes = choose_control(plan.task, fits, controls, student, plan.not_validated, validated)
     theirs = answers[TEACHER].correct if TEACHER in answers else None
     mine = stage.objective.of_task(name)
     hard = keys.get(HARD_LABELS) if mine is not None and mine.needs & SOFT else None

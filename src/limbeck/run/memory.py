@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
 
 if TYPE_CHECKING:
-    from limbeck.run.answers import Floats
+    from limbeck.run.answers import Answers, Floats
     from limbeck.run.plan import Plan
 
 REMEMBERING = "Learning without forgetting"
@@ -33,17 +33,18 @@ def unheld(plan: Plan) -> tuple[type[LearningWithoutForgetting], ...]:
     return (LearningWithoutForgetting,) if judges_memory(plan) else ()
 
 
-def old_and_new(plan: Plan, right: Mapping[str, Floats]) -> list[str]:
+def old_and_new(plan: Plan, answers: Mapping[str, Answers]) -> list[str]:
     """Say how often models are right on classes that the student's start knew, and on new ones.
 
-    right: 1 or 0 for each seed and test sample, [S, N], by what the model is called. Where there are not both, a run
-    that tries to keep them says that it measured no forgetting.
+    answers: by what the model is called. Where there are not both, a run that tries to keep the old ones says that it
+    measured no forgetting.
     """
     names = plan.student.names
     known = () if names is None else names.known
     old = _are_of(plan, known)
     if names is None or not old.any() or old.all():
         return [_nothing_measured(known)] if judges_memory(plan) else []
+    right = {who: one.correct for who, one in answers.items()}
     told = [f"{who} {_percent(one[:, old])} and {_percent(one[:, ~old])}" for who, one in right.items()]
     return [
         f"Right on classes that the start knew ({_listed(names.known)}), and on new ones ({_listed(names.new)}): "

@@ -135,6 +135,11 @@ class Plan:
         """The classes that student, controls and validation see no label of."""
         return (*self.unlabelled_classes, *self.data.unseen_classes)
 
+    @property
+    def not_validated(self) -> tuple[str, ...]:
+        """What validation has no labels of though test samples do: hidden classes, and the target domain."""
+        return self.hidden_classes if self.data.in_domain is None else (*self.hidden_classes, "the target")
+
     def visible_labels(self, seed: int) -> Tensor:
         """Return the labels of the pool that student, controls and validation see, the others withheld."""
         return self.data.visible_labels(self.labels_per_class, seed, without=self.hidden_classes)
