@@ -47,8 +47,8 @@ def mistakes(text: str) -> list[str]:
         (
             "controls: [label]",
             "controls.0 (line 4): expected 'labels', 'smoothing', 'teacher_labels', 'self_training', 'source_only', "
-            "'adversarial', 'trades', 'scratch', 'gaussian_noise', 'uniform_noise', 'matched_noise' or 'proxy', got "
-            "'label'. Did you mean \"labels\"?",
+            "'adversarial', 'trades', 'scratch', 'single', 'gaussian_noise', 'uniform_noise', 'matched_noise' or "
+            "'proxy', got 'label'. Did you mean \"labels\"?",
         ),
         ("1: 2", "1: expected a key that is text, got 1."),
     ],

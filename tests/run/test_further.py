@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from limbeck.errors import DataError, UserError
+from limbeck.errors import DataError, ExportError, UserError
+from limbeck.export.manifest import GRAPH
+from limbeck.export.parity import check_parity
+from limbeck.export.run_onnx import Session
+from limbeck.models.weights import read_card
 from limbeck.preflight.checks import preflight
 from limbeck.recipe.load import parse_recipe
 from limbeck.report.further import tasks_table, tasks_told
 from limbeck.report.html import render_html
 from limbeck.report.markdown import render_markdown
+from limbeck.run.evaluation import evaluate
 from limbeck.run.pipeline import expected_steps, run
 from limbeck.run.plan import Plan, plan_from_recipe
 from limbeck.run.rehearsal import rehearse
 from limbeck.run.reload import load_model
 from limbeck.run.result import read_report
+from limbeck.run.ship import write_student
 from limbeck.train.heads import predict_heads
 from limbeck.train.loop import predict
 
@@ -42,7 +49,7 @@ objective:
   - soft_labels: {weight: 0.45, task: parity}
   - cross_entropy: {weight: 0.05, task: parity}
   - cross_entropy: {weight: 0.5, task: round}
-controls: [labels, teacher_labels]
+controls: [labels, teacher_labels, single]
 export: {onnx: false}
 """
 
@@ -66,9 +73,9 @@ def test_the_report_has_every_model_in_every_task(finished: Path, report: dict[s
     assert (parity["name"], shape["name"]) == ("parity", "round")
     assert shape["classes"] == {"round": ["0", "6", "8", "9"], "straight": ["1", "4", "7"]}
     assert shape["test"] < parity["test"] == report["data"]["test"]
-    assert set(parity["models"]) == {"teacher", "student", "labels", "teacher_labels"}
-    assert set(shape["models"]) == {"student", "labels", "teacher_labels"} and shape["teacher"] is None
-    for key in ("student", "labels"):
+    assert set(parity["models"]) == {"teacher", "student", "labels", "teacher_labels", "single"}
+    assert set(shape["models"]) == {"student", "labels", "teacher_labels", "single"} and shape["teacher"] is None
+    for key in ("student", "labels", "single"):
         assert parity["models"][key]["accuracy"]["mean"] > 0.75 and shape["models"][key]["accuracy"]["mean"] > 0.75
     assert report["models"]["student"]["metrics"]["accuracy"]["mean"] > 0.75
     plan, student = plan_of(), load_model(finished / "student/seeds/1")
@@ -152,6 +159,43 @@ def test_shuffled_labels_of_a_task_change_that_task_alone(tmp_path: Path) -> Non
     )
     changed = {name for name in one if not torch.equal(one[name], two[name])}
     assert changed == {"head.weight_parity", "head.bias_parity"}
+
+
+def test_the_file_that_ships_has_an_output_for_each_head_and_names_its_classes(finished: Path) -> None:
+    plan, model = plan_of(), load_model(finished / "student")
+    card = read_card(finished / "student")
+    manifest = write_student(finished, plan, model, seed=0, temperature=1.0, sha256=card["sha256"])
+    assert manifest["outputs"] == ["logits", "probabilities"]
+    assert manifest["tasks"] == {
+        "parity": {"output": "logits_parity", "classes": ["even", "odd"]},
+        "round": {"output": "logits_round", "classes": ["round", "straight"]},
+    }
+    session, inputs = Session(finished / "export" / GRAPH), plan.data.test.inputs[:7]
+    found = session.further_logits(inputs.numpy(), batch_size=3)
+    said = model(inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs).heads
+    assert list(found) == ["logits_parity", "logits_round"]
+    for name in said:
+        np.testing.assert_allclose(found[f"logits_{name}"], said[name].detach().numpy(), rtol=1e-4, atol=1e-4)
+    wrong = copy.deepcopy(model)
+    assert wrong.many_heads is not None
+    wrong.many_heads.get_parameter("bias_round").data += 1
+    with pytest.raises(ExportError, match="does not give the model's answers in the task round: off by 1"):
+        check_parity(wrong, finished / "export" / GRAPH, inputs)
+
+
+def test_a_network_for_one_task_alone_starts_alike_and_learns_in_its_own_head(
+    finished: Path, report: dict[str, Any]
+) -> None:
+    plan = plan_of()
+    assert plan.controls == ("labels", "teacher_labels", "single", "single-parity", "single-round")
+    assert plan_of("controls=null").controls == ("labels", "smoothing", "teacher_labels", "self_training")
+    start = plan.model(plan.student, 0).net.state_dict()
+    for name, learned in (("single", "weight"), ("single-parity", "weight_parity"), ("single-round", "weight_round")):
+        found = load_file(finished / "controls" / name / "seeds/0/model.safetensors")
+        heads = [key for key in found if key.startswith("head.weight")]
+        assert [key for key in heads if not torch.equal(found[key], start[key])] == [f"head.{learned}"]
+    assert "single-parity" not in report["models"] and report["models"]["single"]["metrics"]["accuracy"]["mean"] > 0.75
+    assert set(evaluate(finished)) == {"teacher", "student", "labels", "teacher_labels", "single"}
 
 
 def test_check_and_rehearsal_ask_all_teachers() -> None:

@@ -34,4 +34,9 @@ class Ending:
         return found
 
 
+def output_of(task: str) -> str:
+    """Return what the output with a further task's logits is called."""
+    return f"logits_{task}"
+
+
 SOFTMAX = Ending()

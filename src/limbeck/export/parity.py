@@ -17,8 +17,8 @@ from torch import Tensor
 
 from limbeck.data.table import Table
 from limbeck.errors import ExportError
-from limbeck.export.ending import SOFTMAX, Ending
-from limbeck.export.run_onnx import Session
+from limbeck.export.ending import SOFTMAX, Ending, output_of
+from limbeck.export.run_onnx import Feed, Session
 from limbeck.models.adapt import Adapted
 
 TOLERANCE = 1e-3  # of the largest logit, or of 1 where every logit is smaller
@@ -53,6 +53,7 @@ def check_parity(
     fed = samples.numpy() if raw is None else raw.take(rows).feed()
     expected = ending.first(torch_logits(model, samples))
     session = Session(path, threads=1)
+    _check_further(model, session, samples, fed)
     limit = TOLERANCE * max(1.0, float(np.abs(expected).max()))
     worst, agreement = 0.0, 1.0
     for size in batches:
@@ -66,6 +67,17 @@ def check_parity(
         worst = max(worst, error)
         agreement = min(agreement, float((logits.argmax(1) == expected.argmax(1)).mean()))
     return {"max_abs_error": worst, "agreement": agreement, "parity_batches": list(batches)}
+
+
+def _check_further(model: Adapted, session: Session, samples: Tensor, fed: Feed) -> None:
+    """Raise ExportError where a file's logits of a further task are not the model's; fed: samples as it gets them."""
+    wanted, found = torch_heads(model, samples), session.further_logits(fed)
+    for name, logits in wanted.items():
+        error = float(np.abs(found[output_of(name)] - logits).max())
+        if not error <= TOLERANCE * max(1.0, float(np.abs(logits).max())):
+            raise ExportError(
+                f"{session.path} does not give the model's answers in the task {name}: off by {error:.3g}."
+            )
 
 
 def file_parity(reference: Path, candidate: Path, samples: Tensor, *, batches: Sequence[int] = (1, 2, 7)) -> Parity:
@@ -91,6 +103,16 @@ def torch_logits(model: Adapted, samples: Tensor) -> NDArray[Any]:
         chunks = [replica(_floating(chunk)).logits for chunk in torch.split(samples, 256)]
     logits: NDArray[Any] = torch.cat(chunks).numpy()
     return logits
+
+
+def torch_heads(model: Adapted, samples: Tensor) -> dict[str, NDArray[Any]]:
+    """Return the logits [N, T] of each further task as `torch_logits` does, by task."""
+    if model.many_heads is None:
+        return {}
+    replica = copy.deepcopy(model).cpu().eval()
+    with torch.no_grad():
+        chunks = [replica(_floating(chunk)).heads for chunk in torch.split(samples, 256)]
+    return {name: torch.cat([one[name] for one in chunks]).numpy() for name in model.many_heads.tasks}
 
 
 def _floating(samples: Tensor) -> Tensor:

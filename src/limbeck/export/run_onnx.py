@@ -50,6 +50,7 @@ class Session:
         self.input: str = self._session.get_inputs()[0].name
         given = {one.name for one in self._session.get_outputs()}
         self._wanted = ["values"] * 2 if "values" in given else ["logits", "probabilities"]
+        self.further: list[str] = [name for name in sorted(given) if name not in self._wanted]
 
     def logits_and_probabilities(
         self, inputs: Feed, batch_size: int = 256
@@ -59,10 +60,19 @@ class Session:
         inputs: uint8 [N, channels, H, W] for a file that takes pixels, float32 [N, ...] for one that takes
         features; by name for one that takes rows of a table. Raises ExportError if the graph refuses them.
         """
+        logits, probabilities = self._ask(inputs, batch_size, self._wanted)
+        return logits, probabilities
+
+    def further_logits(self, inputs: Feed, batch_size: int = 256) -> dict[str, NDArray[np.float32]]:
+        """Return the other outputs, the logits [N, T] of further tasks, by the output's name; inputs: as above."""
+        said = self._ask(inputs, batch_size, self.further) if self.further else []
+        return dict(zip(self.further, said, strict=True))
+
+    def _ask(self, inputs: Feed, batch_size: int, wanted: Sequence[str]) -> list[NDArray[np.float32]]:
         named = inputs if isinstance(inputs, Mapping) else {self.input: inputs}
         starts = range(0, max(len(next(iter(named.values()))), 1), batch_size)
-        answers = [self._run(_part(named, start, start + batch_size)) for start in starts]
-        return np.concatenate([one[0] for one in answers]), np.concatenate([one[1] for one in answers])
+        answers = [self._run(_part(named, start, start + batch_size), wanted) for start in starts]
+        return [np.concatenate(each) for each in zip(*answers, strict=True)]
 
     def latency(self, inputs_one: Feed, threads: Sequence[int] = (1,), repeats: int = 200) -> list[Latency]:
         """Time single samples, each setting after a warm-up and for about 0.3 seconds at most.
@@ -72,9 +82,11 @@ class Session:
         named = inputs_one if isinstance(inputs_one, Mapping) else {self.input: inputs_one}
         return [_time(Session(self.path, threads=count), named, count, repeats) for count in threads]
 
-    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+    def _run(
+        self, inputs: Mapping[str, NDArray[Any]], wanted: Sequence[str] | None = None
+    ) -> list[NDArray[np.float32]]:
         try:
-            answers: list[NDArray[np.float32]] = self._session.run(self._wanted, dict(inputs))
+            answers: list[NDArray[np.float32]] = self._session.run(wanted or self._wanted, dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             told = " and ".join(f"{one.dtype} inputs of shape {list(one.shape)}" for one in inputs.values())
             raise ExportError(f"{self.path} does not answer {told}: {_first_line(error)}") from error

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ExportError
-from limbeck.export.ending import SOFTMAX, Ending
+from limbeck.export.ending import SOFTMAX, Ending, output_of
 from limbeck.models.adapt import Adapted
 
 Kind = Literal["image", "vector"]
@@ -59,7 +59,7 @@ def trace_graph(model: Adapted, *, shape: tuple[int, ...], kind: Kind, ending: E
             dynamo=True,
             dynamic_shapes={"inputs": {0: torch.export.Dim("batch")}},
             input_names=[name],
-            output_names=ending.outputs,
+            output_names=[*ending.outputs, *further_outputs(model).values()],
             verbose=False,
             optimize=False,
         )
@@ -94,16 +94,26 @@ class Deployed(nn.Module):
             self.register_buffer("mean", torch.tensor(ending.mean))
             self.register_buffer("scale", torch.tensor(ending.scale))
 
-    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Return logits and probabilities, or values, [B, C] for pixels [B, channels, H, W] or features [B, ...]."""
+    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return logits and probabilities, or values, [B, C] for pixels [B, channels, H, W] or features [B, ...].
+
+        The logits [B, T] of each further task come after them.
+        """
         if self.kind == "image":
             inputs = inputs.to(torch.float32) / 255
-        logits: Tensor = self.model(inputs).logits
+        said = self.model(inputs)
+        logits: Tensor = said.logits
         if self.head == "values":
             return logits * self.scale + self.mean
         if self.head == "sigmoid":
             return logits, torch.sigmoid(logits / self.temperature)
-        return logits, torch.softmax(logits / self.temperature, dim=1)
+        further = (said.heads[name] for name in further_outputs(self.model))
+        return logits, torch.softmax(logits / self.temperature, dim=1), *further
+
+
+def further_outputs(model: Adapted) -> dict[str, str]:
+    """Return what the file's output is called for each further task that a model answers for, by task."""
+    return {} if model.many_heads is None else {name: output_of(name) for name in model.many_heads.tasks}
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ KnowledgeSection: Any = section_of(Wishes, name="Knowledge")
 
 ControlName = Literal[
     "labels", "smoothing", "teacher_labels", "self_training", "source_only", "adversarial", "trades",
-    "scratch", "gaussian_noise", "uniform_noise", "matched_noise", "proxy",
+    "scratch", "single", "gaussian_noise", "uniform_noise", "matched_noise", "proxy",
 ]  # fmt: skip
 TEACHER = "teacher"  # as a student's source
 

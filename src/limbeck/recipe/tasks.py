@@ -18,6 +18,7 @@ CONTROLS_OF: Mapping[TaskName, tuple[str, ...]] = {
         "adversarial",
         "trades",
         "scratch",
+        "single",
         *STAND_INS,
     ),
     "regression": ("labels", "scratch"),

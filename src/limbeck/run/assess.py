@@ -20,6 +20,7 @@ from limbeck.run import remarks
 from limbeck.run.answers import Answers, Floats, ask, verdict_json
 from limbeck.run.box import BlackBox
 from limbeck.run.chains import BySeed, Chains
+from limbeck.run.controls import SINGLE
 from limbeck.run.fits import STUDENT, best_seed, validation_accuracy
 from limbeck.run.further import FurtherFindings
 from limbeck.run.inherit import copied
@@ -50,6 +51,7 @@ TITLES = {
     "adversarial": "labels, on inputs that fool it",
     "trades": "labels, and the same answer for inputs that fool it (TRADES)",
     "scratch": "labels only, from new weights",
+    "single": "labels only, each task by itself",
     "source_only": "the source's labels, domains left apart",
     "gaussian_noise": "the teacher's answers on Gaussian noise",
     "uniform_noise": "the teacher's answers on uniform noise",
@@ -72,6 +74,7 @@ class Findings:
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # by stage, corrected for their number
     notes: tuple[str, ...] = ()
     further: dict[str, FurtherFindings] = field(default_factory=dict)  # by task
+    singles: dict[str, BySeed] = field(default_factory=dict)  # networks for one further task alone, by task
 
     @property
     def teacher(self) -> Answers | None:
@@ -128,6 +131,9 @@ def gather(plan: Plan, teachers: BySeed, chains: Chains, asked: Asked) -> Findin
         _add_boxes(findings, plan.black_box, plan, asked)
     for stage in plan.stages:
         for role, fits in chains.fits[stage.name].items():
+            if role.startswith(f"{SINGLE}-"):  # of a further task: it says nothing of the main one
+                findings.singles[role.removeprefix(f"{SINGLE}-")] = fits
+                continue
             shared = next((key for key, other in findings.fits.items() if other == fits), None)
             key = shared or _key_of(plan, chains, stage, role)
             if shared is None:
@@ -247,7 +253,7 @@ def _add(findings: Findings, key: str, kind: str, role: str, fits: BySeed, answe
 
 def _judge(plan: Plan, stage: StagePlan, findings: Findings) -> Verdict:
     keys = findings.stages[stage.name]
-    free = {role: key for role, key in keys.items() if role not in (STUDENT, "teacher_labels")}
+    free = {role: key for role, key in keys.items() if role not in (STUDENT, "teacher_labels", SINGLE)}
     teacher, task = findings.teacher, plan.task
     own = None if stage.teacher is None else findings.answers[findings.stages[stage.teacher][STUDENT]]
     hard = keys.get("teacher_labels") if _is_softly_taught(plan, stage) else None

@@ -25,6 +25,7 @@ from limbeck.recipe.load import parse_recipe
 from limbeck.recipe.model import Recipe
 from limbeck.recipe.sources import expand
 from limbeck.run.answers import Answers
+from limbeck.run.controls import SINGLE
 from limbeck.run.folder import RECIPE, is_python_run, is_run, refuse_changed
 from limbeck.run.plan import open_data
 from limbeck.run.reload import load_model, preprocessing_of
@@ -64,7 +65,8 @@ def evaluate(
 
 def _evaluate_run(run: Path, source: str | None, tell: Callable[[str], object]) -> dict[str, Any]:
     names = {"teacher": run / "teacher", "student": run / "student"}
-    names |= {path.name: path for path in sorted((run / "controls").glob("*"))}
+    controls = sorted((run / "controls").glob("*"))
+    names |= {path.name: path for path in controls if not path.name.startswith(f"{SINGLE}-")}
     read_report(run)
     models = {name: load_model(path) for name, path in names.items() if (path / "model.json").is_file()}
     samples = data_of(run)[0].test if source is None else samples_for_run(run, source)

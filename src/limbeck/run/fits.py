@@ -30,11 +30,12 @@ from limbeck.objectives.base import Term
 from limbeck.objectives.cross_entropy import CrossEntropy
 from limbeck.objectives.l2_sp import L2Sp
 from limbeck.objectives.learning_without_forgetting import LearningWithoutForgetting
-from limbeck.objectives.objective import ALIGNING, Objective
+from limbeck.objectives.objective import ALIGNING, MAIN, Objective
 from limbeck.objectives.trades import Trades
 from limbeck.recipe.tasks import STAND_INS
 from limbeck.run.board import BOARD, boards
 from limbeck.run.choosing import choice_of
+from limbeck.run.controls import SINGLE
 from limbeck.run.ensemble import Member
 from limbeck.run.inherit import start_from
 from limbeck.run.jobs import Job, Trained, card_of, validation_temperature
@@ -66,6 +67,7 @@ STUDENT, SCRATCH = "student", "scratch"
 MEMBERS = "members"
 OWN = ("teacher", STUDENT)  # never taken from the cache
 STARTED = (L2Sp, LearningWithoutForgetting)  # hold a student to its start; new weights are nothing to hold to
+LACKING: Mapping[str, tuple[type[Term], ...]] = {"source_only": ALIGNING, SCRATCH: STARTED}
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,7 @@ class Workshop:
         labels = plan.visible_labels(seed)
         objective = objective_of(stage, role, plan.task.label, unheld(plan))
         validation = self._validation(labels)
+        validation = validation[:0] if role.startswith(f"{SINGLE}-") else validation  # it says nothing of the main task
         budget = self._stage_budget(stage, labels, student)
         if labeller is not None and stage.objective.uses_unlabelled:
             labels = self._pseudo_labels(labels, labeller)
@@ -293,12 +296,12 @@ def objective_of(
         return copy.deepcopy(stage.objective)
     if role == "smoothing":
         return stage.objective.control(label_smoothing=SMOOTHING, without=without)
+    if role.partition("-")[0] == SINGLE:
+        return stage.objective.single(role.partition("-")[2] or MAIN)
     if role in ADVERSARIAL:
         return stage.objective.adversarial_control(ADVERSARIAL[role])
-    if role == "source_only":
-        return stage.objective.control(without=ALIGNING)
-    if role == SCRATCH:
-        return stage.objective.control(without=STARTED, label=label)
+    if role in LACKING:
+        return stage.objective.control(without=LACKING[role], label=label)
     hard = role == "teacher_labels" and bool(stage.objective.needs)
     return stage.objective.control(teacher_labels=hard, label=label, without=without)
 

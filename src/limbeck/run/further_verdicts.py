@@ -19,6 +19,7 @@ from limbeck.run import remarks
 from limbeck.run.answers import Answers, metrics_of, verdict_json
 from limbeck.run.assess import TEACHER, Findings, choose_control
 from limbeck.run.chains import BySeed
+from limbeck.run.controls import SINGLE
 from limbeck.run.fits import STUDENT
 from limbeck.run.further import FurtherFindings, FurtherPlan
 from limbeck.run.plan import Plan
@@ -39,9 +40,11 @@ def judge_further(plan: Plan, findings: Findings, teachers: Mapping[str, BySeed]
         return
     findings.further = {one.task.name: FurtherFindings() for one in plan.tasks}
     for key, fits in findings.fits.items():
-        if key != TEACHER:
+        if findings.roles[key][1] not in (TEACHER, SINGLE):
             for name, answers in _ask(plan, fits).items():
                 findings.further[name].answers[key] = answers
+    for name, fits in findings.singles.items():
+        findings.further[name].answers[SINGLE] = _ask(plan, fits)[name]
     for one in plan.tasks:
         found = findings.further[one.task.name]
         if taught := teachers.get(one.task.name):
@@ -92,7 +95,7 @@ def _answers(plan: Plan, task: FurtherTask, logits: list[Any], seeds: tuple[int,
 def _judge(plan: Plan, findings: Findings, further: FurtherPlan) -> Verdict:
     stage, name = plan.stages[-1], further.task.name
     keys, answers = findings.stages[stage.name], findings.further[name].answers
-    free = {role: key for role, key in keys.items() if role not in (STUDENT, HARD_LABELS)}
+    free = {role: key for role, key in keys.items() if role not in (STUDENT, HARD_LABELS, SINGLE)}
     student = answers[keys[STUDENT]].correct
     controls = {role: answers[key].correct for role, key in free.items()}
     fits = {role: findings.fits[key] for role, key in free.items()}

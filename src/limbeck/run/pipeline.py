@@ -211,6 +211,8 @@ def _cost(points: Sequence[Point], seconds: dict[str, float], workshop: Workshop
     }
     for role, one in fits.values():
         by_role[{"teacher": TEACHER, "control": "controls"}.get(role, STUDENT)] += one.progress.seconds
+    singles = {one.folder: one for point in points for fits in point.findings.singles.values() for one in fits.values()}
+    by_role["controls"] += sum(one.progress.seconds for one in singles.values())
     box = workshop.plan.black_box
     by_role[TEACHER] += box.seconds if box is not None else 0.0
     by_role[TEACHER] += sum(one.progress.seconds for each in workshop.further.values() for one in each.values())

@@ -239,6 +239,7 @@ def _plan(recipe: Recipe, data: Data) -> Plan:
         within=within,
         transfers=student.anew is not None,
         made=section.generated,
+        tasks=tuple(named),
     )
     source = expand(teacher.source) if teacher and teacher.source else ""
     path = expand(recipe.knowledge.path) if recipe.knowledge.path else None

@@ -15,6 +15,7 @@ from limbeck.data.dataset import Data
 from limbeck.data.samples import Samples
 from limbeck.data.split import by_hash
 from limbeck.export.bundle import write_bundle
+from limbeck.export.ending import output_of
 from limbeck.export.front import Front
 from limbeck.export.gate import exam_of
 from limbeck.export.manifest import GRAPH, INT8
@@ -105,6 +106,10 @@ def write_student(
         extra={
             "task": data.task,
             "target": data.scaling and data.scaling.as_json(),
+            "tasks": {
+                one.task.name: {"output": output_of(one.task.name), "classes": list(one.task.classes)}
+                for one in plan.tasks
+            },
             "seed": seed,
             "architecture": learner(plan, plan.stages[-1]).title,
         },
