@@ -159,7 +159,7 @@ class Work:
         section = self.section
         rounds = section.rounds or self.preset.rounds or self.pool.slots
         steps = self.preset.student_steps
-        course = Course(max(rounds, self.pool.slots), section.minutes, steps, section.restart, section.seed)
+        course = Course(max(rounds, self.pool.slots), section.minutes, steps, section.seed, section.restart)
         told: list[Gauge] = []
         return synthesise(self.maker, self.guide, self.pool, course, folder, learner=self.learner, tell=told.append)
 

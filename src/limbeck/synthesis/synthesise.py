@@ -31,15 +31,15 @@ PATIENCE = 0.2  # of the work before trouble ends it
 
 @dataclass(frozen=True)
 class Course:
-    """How long. rounds: at most; minutes: of work, None for no limit; student_steps: after each round; restart: rounds
-    after which what makes samples begins again, None for never; seed.
+    """How long. rounds: at most; minutes: of work, None for no limit; student_steps: after each round; seed; restart:
+    rounds after which what makes samples begins again, None for never.
     """
 
     rounds: int
     minutes: float | None = None
     student_steps: int = 0
-    restart: int | None = None
     seed: int = 0
+    restart: int | None = None
 
 
 def synthesise(
