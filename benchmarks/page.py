@@ -36,7 +36,7 @@ def write_page(results: Path, recipe: Path, notes: Path, finished: Sequence[Fini
     date = finished[0].report["created"][:10]
     path = results / f"{date}-{recipe.stem}.md"
     lines = [*_head(recipe, date, finished), *_verdicts(finished[0].report), *_models(finished[0].report)]
-    lines += [*_errors(finished[0]), *_variants(finished)]
+    lines += [*_errors(finished[0]), *_tasks(finished[0].report), *_variants(finished)]
     lines += [line for one in finished for line in _groups(one)]
     if notes.is_file():
         lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
@@ -110,6 +110,16 @@ def _errors(one: Finished) -> Iterator[str]:
         cell = f"{numbers.points(gain.mean)} ({numbers.interval((gain.low, gain.high))})" if gain else numbers.MISSING
         yield _row(key, ", ".join(map(str, wrong)), f"{sum(wrong) / len(wrong):.1f}", cell)
     yield ""
+
+
+def _tasks(report: Report) -> Iterator[str]:
+    """Yield the verdict and the models of each further task; nothing for runs of one."""
+    for task in report.get("tasks") or ():
+        yield from (f"## Task {task['name']}", "", task["verdict"]["sentence"], "")
+        yield from _header("Model", *(measures.measure(name).label for name in SHOWN))
+        for key, metrics in task["models"].items():
+            yield _row(key, *(shown(name, metrics[name]) for name in SHOWN))
+        yield ""
 
 
 def _variants(finished: Sequence[Finished]) -> Iterator[str]:
