@@ -23,6 +23,7 @@ S2, S3 = "s2-compact-entropy", "s3-black-box-soft-targets"
 BEST, ZERO = "mnist-mlp-best", "s4-zero-shot"
 FIRST, NEW = "s4-first-digits", "s4-new-class"
 LETTERS, CLASSES = "s4-letters", "s4-classes-cifar10"
+SHORT = ("student.train.steps=150", "student.train.lr=0.003")
 SPOKEN = "objective=[soft_labels: {{temperature: 2, weight: 0.5}}, cross_entropy: {{weight: 0.5}}]"
 HELD = "objective=[learning_without_forgetting, cross_entropy]"
 UNSEEN = ("data.unlabelled_classes=[]", "data.unseen_classes=[3, 7]", f"teacher.source=run:{{runs}}/{ZERO}")
@@ -66,8 +67,10 @@ CASES = (
         ("teacher=null", HELD, "controls=[labels]"),
     ),
     Case(LETTERS, LETTERS, after=f"{LETTERS}-source"),
+    Case(LETTERS, "s4-letters-short", "a seventh of the steps", SHORT),
     Case("s4-orders", "s4-orders", after=f"{LETTERS}-source"),
     Case("s4-features", "s4-features"),
+    Case("s4-features", "s4-features-short", "a quarter of the steps of fine-tuning", SHORT),
     Case("s4-several-tasks", "s4-several-tasks"),
     Case("s4-mnist-usps", "s4-mnist-usps"),
     Case("s4-usps-mnist", "s4-usps-mnist"),

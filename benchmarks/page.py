@@ -36,7 +36,8 @@ def write_page(results: Path, recipe: Path, notes: Path, finished: Sequence[Fini
     date = finished[0].report["created"][:10]
     path = results / f"{date}-{recipe.stem}.md"
     lines = [*_head(recipe, date, finished), *_verdicts(finished[0].report), *_models(finished[0].report)]
-    lines += [*_errors(finished[0]), *_tasks(finished[0].report), *_variants(finished)]
+    lines += [*_errors(finished[0]), *_sweep(finished[0].report), *_tasks(finished[0].report)]
+    lines += [*_variants(finished)]
     lines += [line for one in finished for line in _groups(one)]
     if notes.is_file():
         lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
@@ -109,6 +110,17 @@ def _errors(one: Finished) -> Iterator[str]:
         gain = two_way(student - right) if right.shape == student.shape and key != "student" else None
         cell = f"{numbers.points(gain.mean)} ({numbers.interval((gain.low, gain.high))})" if gain else numbers.MISSING
         yield _row(key, ", ".join(map(str, wrong)), f"{sum(wrong) / len(wrong):.1f}", cell)
+    yield ""
+
+
+def _sweep(report: Report) -> Iterator[str]:
+    """Yield the student and the verdict of each variant of a sweep; nothing for other runs."""
+    if not report["variants"]:
+        return
+    yield from ("## Variants", "", *_header("Variant", *(measures.measure(name).label for name in SHOWN), "Verdict"))
+    for one in report["variants"]:
+        cells = [shown(name, one["metrics"][name]) for name in SHOWN]
+        yield _row(one["title"], *cells, one["verdict"]["sentence"] if one["verdict"] else numbers.MISSING)
     yield ""
 
 
