@@ -63,10 +63,10 @@ export: {{onnx: false}}
 
 
 NOTE = (
-    "Judged: at least 15 times with the filling pass counted, at least 100 times once filled, the same accuracy. The "
-    "other programs took a share of the processor that was not the same for every row; by arithmetic alone the filling "
-    "pass is a twentieth of live, less what batch norm costs, which is folded into the layers before for it. The plain "
-    "loop shows its samples in another order, hence its other accuracy."
+    "Judged: at least 15 times with the filling pass counted, at least 100 times once filled, the same accuracy. "
+    "Limbeck at every step is itself faster than the plain loop, so its own ratios are the smaller ones; once filled, what is "
+    "left is mostly the start and the end of a stage. The filling pass rounds otherwise than the backbone at every "
+    "step, since batch norm is folded into the layers before for it. The plain loop shows its samples in another order."
 )
 
 
@@ -210,8 +210,8 @@ def page(found: dict[str, list[Timed]], half: float, date: str, how: str, sample
     versions = f"limbeck {limbeck.__version__}, python {platform.python_version()}, torch {torch.__version__}"
     lines = [
         f"# A linear probe on stored features, {date}", "",
-        f"`python benchmarks/linear_probe.py {how}`; {platform.machine()}, {torch.get_num_threads()} thread(s), other "
-        f"programs beside it; {versions}.", "",
+        f"`python benchmarks/linear_probe.py {how}`; {platform.machine()}, {torch.get_num_threads()} thread(s); "
+        f"{versions}.", "",
         f"ResNet-20 trained on five classes of {samples:,} CIFAR-10 pictures; its backbone frozen, a classifier for "
         f"the other five trained for {EPOCHS} epochs of batch 128. Seconds of the whole stage, from the weights on "
         f"disk to the trained model on disk (the plain loop writes nothing): medians of {len(found['live'])} round(s) "
