@@ -64,9 +64,10 @@ export: {{onnx: false}}
 
 NOTE = (
     "Judged: at least 15 times with the filling pass counted, at least 100 times once filled, the same accuracy. "
-    "Limbeck at every step is itself faster than the plain loop, so its own ratios are the smaller ones; once filled, what is "
-    "left is mostly the start and the end of a stage. The filling pass rounds otherwise than the backbone at every "
-    "step, since batch norm is folded into the layers before for it. The plain loop shows its samples in another order."
+    "Limbeck at every step is itself faster than the plain loop, so its own ratios are the smaller ones; once "
+    "filled, what is left is mostly the start and the end of a stage. The filling pass rounds otherwise than the "
+    "backbone at every step, since batch norm is folded into the layers before for it. The plain loop shows its "
+    "samples in another order."
 )
 
 
