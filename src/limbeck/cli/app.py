@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from limbeck.cli.evaluate import evaluate
 from limbeck.cli.knowledge import knowledge, label
+from limbeck.cli.printing import Json, print_found
 from limbeck.cli.rank import complaint, launched_rank
 from limbeck.cli.stop import INTERRUPTED, Stopped, sentence
 from limbeck.errors import LimbeckError, RecipeError, UserError
@@ -48,7 +49,6 @@ Track = Annotated[
     bool,
     typer.Option("--track", help="Insist on TensorBoard files; where the extra is installed, they are written anyway."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=V", help="Change a recipe's value; may be repeated.")
 ]
@@ -170,7 +170,7 @@ def check(
     from limbeck.run.plan import plan_from_recipe
 
     found = preflight(plan_from_recipe(load_recipe(recipe, set_ or []), trust=trust), pick_device())
-    _print([asdict(finding) for finding in found], as_json, findings_table)
+    print_found([asdict(finding) for finding in found], as_json, findings_table)
     if has_fault(found):
         raise typer.Exit(UserError.exit_code)
 
@@ -288,7 +288,7 @@ def bench(
     from limbeck.cli.tables import bench_table
     from limbeck.export.bench import bench as measure
 
-    _print(measure(bundle, threads=threads or [1], seconds=seconds), as_json, bench_table)
+    print_found(measure(bundle, threads=threads or [1], seconds=seconds), as_json, bench_table)
 
 
 @app.command(epilog="Example: limbeck report runs/demo runs/demo-2 --out both.html")
@@ -318,7 +318,7 @@ def report(
         write_comparison(out, found)
     for folder, one in found.items():
         write_pages(Path(folder), one)
-    _print(found, as_json, runs_table)
+    print_found(found, as_json, runs_table)
     for text in (*differences(found), *doubts(found)) if len(found) > 1 else ():
         console.print(escape(text), highlight=False)
     if bench:
@@ -335,7 +335,7 @@ def methods(as_json: Json = False) -> None:
     from limbeck.cli.tables import listing_table
     from limbeck.recipe.listing import terms
 
-    _print(terms(), as_json, listing_table)
+    print_found(terms(), as_json, listing_table)
 
 
 @app.command(epilog="Example: limbeck models --json")
@@ -344,7 +344,7 @@ def models(as_json: Json = False) -> None:
     from limbeck.cli.tables import listing_table
     from limbeck.recipe.listing import architectures
 
-    _print(architectures(), as_json, listing_table)
+    print_found(architectures(), as_json, listing_table)
 
 
 @app.command(epilog="Example: limbeck schema > limbeck.schema.json")
@@ -353,10 +353,3 @@ def schema() -> None:
     from limbeck.recipe.model import Recipe
 
     print(json.dumps(Recipe.model_json_schema(), indent=2))
-
-
-def _print(found: Any, as_json: bool, table: Any) -> None:
-    if as_json:
-        print(json.dumps(found, ensure_ascii=False))
-    else:
-        Console().print(table(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from limbeck.cli.printing import Json, print_found
 from limbeck.errors import UserError
 
 console = Console(stderr=True)
@@ -43,7 +43,7 @@ def evaluate(
         str | None, typer.Option(help="With --robust: data of another kind, to be told from a model's own.")
     ] = None,
     budget: Annotated[float | None, typer.Option(help="With --robust: minutes, after which it stops.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure a run's models, or an exported file, on test samples."""
     if not robust and (wrong := _only_robust(corruptions, severities, attacks, epsilon, norm, samples, ood, budget)):
@@ -59,10 +59,7 @@ def evaluate(
 
         found = measure(place, data, tell=lambda text: console.print(escape(text), highlight=False))
         table = metrics_table
-    if as_json:
-        print(json.dumps(found, ensure_ascii=False))
-    else:
-        Console().print(table(found))
+    print_found(found, as_json, table)
 
 
 def _only_robust(*given: object) -> str | None:

@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from limbeck.cli.printing import Json, print_found
 from limbeck.errors import UserError
 
 if TYPE_CHECKING:
     from limbeck.knowledge.verify import Verified
 
 Names = Annotated[list[str] | None, typer.Argument(help="Stores, by name (its start is enough) or folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 console = Console(stderr=True)
 
 knowledge = typer.Typer(help="Show, check and remove what teachers said.", no_args_is_help=True)
@@ -63,10 +63,7 @@ def list_stores(as_json: Json = False) -> None:
     from limbeck.run.shelf import all_stores, describe_store
 
     found = [describe_store(folder) for folder in all_stores()]
-    if as_json:
-        print(json.dumps(found, ensure_ascii=False))
-    else:
-        Console().print(stores_table(found))
+    print_found(found, as_json, stores_table)
 
 
 @knowledge.command("rm", epilog="Example: limbeck knowledge rm 3f2a --yes")

@@ -95,7 +95,7 @@ def _inputs(workshop: Workshop, section: GeneratedSection, teachers: BySeed) -> 
     if (folder / MANIFEST).is_file():
         return _read(folder, key)
     work = Work.of(plan, section, model, workshop.device)
-    said = multiply_adds(work.guide.teacher, work.shown()) * section.batch
+    said = multiply_adds(work.guide.teacher, work.frame.nothing()) * section.batch
     workshop.watcher.say(f"Generating samples ({section.preset})")
     with fitting_threads(said, workshop.device):
         progress = work.carry_out(folder, workshop)
@@ -150,10 +150,6 @@ class Work:
         pool = Pool(frame, size=size, batch=section.batch, classes=classes)
         return cls(section, replace(preset, student_steps=steps), frame, guide, maker, pool, learner)
 
-    def shown(self) -> Tensor:
-        """Return two samples of nothing, to try a model on."""
-        return torch.zeros(2, *self.frame.shape, device=self.frame.mean.device)
-
     def carry_out(self, folder: Path, workshop: Workshop) -> Progress:
         """Fill the pool."""
         section = self.section
@@ -166,7 +162,7 @@ class Work:
 
 def _arithmetic(model: Adapted, frame: Frame, batch: int) -> Arithmetic:
     """Return how teacher, student and generator compute: as a student of the teacher's size would."""
-    shown = torch.zeros(2, *frame.shape, device=frame.mean.device)
+    shown = frame.nothing()
     return choose("auto", model, shown, multiply_adds(model, shown) * batch)
 
 
@@ -188,12 +184,12 @@ def _maker(plan: Plan, section: GeneratedSection, preset: Preset, frame: Frame) 
 
 def _listen(model: Adapted, frame: Frame) -> str | None:
     """Let a teacher give the features before its classifier; return that layer, None where it has none."""
-    layers = stages_of(model, torch.zeros(2, *frame.shape, device=frame.mean.device))
+    layers = stages_of(model, frame.nothing())
     if not layers:
         return None
     try:
         model.listen_to(layers[-1:])
-        model(torch.zeros(2, *frame.shape, device=frame.mean.device))
+        model(frame.nothing())
     except ModelError:
         model.listen_to(())
         return None
@@ -202,7 +198,7 @@ def _listen(model: Adapted, frame: Frame) -> str | None:
 
 def _memory(model: Adapted, layer: str, frame: Frame) -> Memory:
     device = frame.mean.device
-    features = vectors(model(torch.zeros(2, *frame.shape, device=device)).features[layer])
+    features = vectors(model(frame.nothing()).features[layer])
     return Memory(MEMORY, features.shape[1]).to(device)
 
 

@@ -21,6 +21,10 @@ class Frame:
     mean: Tensor
     std: Tensor
 
+    def nothing(self) -> Tensor:
+        """Return two samples of nothing, [2, *shape], to try a model on."""
+        return torch.zeros(2, *self.shape, device=self.mean.device)
+
     def fill(self, raw: Tensor) -> Tensor:
         """Bring any numbers [B, *shape] into the range of samples: 0..1 for pictures, around the mean for vectors."""
         return raw.sigmoid() if self.pictures else self.spread(self.mean) + self.spread(self.std) * raw

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.synthesis.frame import Frame
 from limbeck.synthesis.generator import generator_for
@@ -18,15 +18,14 @@ class FromGenerator(Maker):
     def __init__(self, frame: Frame, *, latent: int, width: int, rate: float, steps: int) -> None:
         super().__init__()
         self.latent, self.steps = latent, steps
-        self.generator = generator_for(frame, latent, width).to(frame.mean.device).train()
+        self._new = partial(generator_for, frame, latent, width)
+        self.generator = self._new().to(frame.mean.device).train()
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=rate, betas=BETAS)
         self.modules, self.optimizers = {"generator": self.generator}, {"generator": self.optimizer}
 
     def begin_again(self) -> None:
         """Take a new generator: the pool keeps what the old one has found, and the student has learned it."""
-        for module in self.generator.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d | _BatchNorm):
-                module.reset_parameters()
+        self.generator.load_state_dict(self._new().state_dict())
         self.optimizer.state.clear()
 
     def make(self, guide: Guide, count: int) -> Made:

@@ -58,7 +58,7 @@ class Guide:
         with self.teacher.hearing(tuple(self.moments)) as heard:
             outputs = self.arithmetic.forward(self.teacher, samples)
         features = None if self.layer is None else vectors(outputs.features[self.layer])
-        return Said(outputs.logits.float(), features, {name: value.float() for name, value in heard.items()})
+        return Said(outputs.logits, features, {name: value.float() for name, value in heard.items()})
 
     def loss(self, samples: Tensor, classes: Tensor | None) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of samples [B, ...], a scalar, and its parts, unweighted.
@@ -82,7 +82,7 @@ class Guide:
         if weights.batch_norm and self.moments:
             parts["batch_norm"] = batch_norm(said.heard, self.moments)
         if (weights.adversarial or weights.disagreement) and self.student is not None:
-            answers = self.arithmetic.forward(self.student, samples).logits.float()
+            answers = self.arithmetic.forward(self.student, samples).logits
             if weights.adversarial:
                 parts["adversarial"] = adversarial(answers, said.logits)
             if weights.disagreement:
