@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from tests.robustness.conftest import Victim
@@ -9,7 +11,9 @@ from torch import Tensor, nn
 
 from limbeck.errors import UserError
 from limbeck.models.modes import evaluating
+from limbeck.objectives.ball import Norm
 from limbeck.robustness.accuracy import Attacked, attack_accuracy
+from limbeck.robustness.auto_attack import auto_attack
 from limbeck.robustness.masking import masking_warnings
 from limbeck.robustness.named import Attack, named_attacks
 
@@ -70,12 +74,44 @@ def test_by_hand() -> None:
     [
         (["pdg"], {}, 'attacks expects fgsm, pgd, .*got .pdg.. Did you mean "pgd"'),
         (["transfer"], {}, "needs another model"),
-        (["square"], {"norm": "l2"}, "is for linf"),
     ],
 )
 def test_names_that_cannot_be_are_said(names: list[str], options: dict[str, str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         named_attacks(names, epsilon=0.1, **options)
+
+
+def test_autoattack_is_named_where_its_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchattacks", None)
+    with pytest.raises(UserError, match=r"pip install --no-deps torchattacks"):
+        named_attacks(["autoattack"], epsilon=0.1)
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.08), ("l2", 0.5)])
+def test_autoattack_leaves_no_more_than_its_rivals_and_draws_nothing_of_ours(
+    victim: Victim, norm: Norm, epsilon: float
+) -> None:
+    pytest.importorskip("torchattacks", reason="torchattacks is not installed")
+    inputs, labels = victim.inputs[:60], victim.labels[:60]
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    found = attack_accuracy(
+        victim.model, inputs, labels,
+        attacks=named_attacks(["margin", "square", "autoattack"], epsilon=epsilon, norm=norm, queries=100),
+    ).accuracies  # fmt: skip
+    assert torch.equal(torch.rand(4), expected)
+    assert found["autoattack"] <= min(found["margin"], found["square"]) + 0.02
+    assert 0 < found["autoattack"] < found["clean"]
+
+
+def test_autoattack_expects_a_module_of_four_classes(victim: Victim) -> None:
+    pytest.importorskip("torchattacks", reason="torchattacks is not installed")
+    with pytest.raises(UserError, match="a torch module"):
+        auto_attack(lambda shown: shown.flatten(1), victim.inputs, victim.labels, epsilon=0.1)
+    three = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    with pytest.raises(UserError, match="4 classes or more, got 3"):
+        auto_attack(three, victim.inputs[:5], torch.zeros(5, dtype=torch.long), epsilon=0.1)
 
 
 def test_there_must_be_samples(victim: Victim) -> None:

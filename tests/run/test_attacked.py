@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +217,19 @@ def test_a_bundle_is_attacked_without_gradients(finished_run):
 def test_mistakes_get_a_sentence(change, said):
     with pytest.raises(UserError, match=said):
         AttackRequest(**change)
+
+
+def test_square_is_for_both_norms_and_autoattack_goes_by_name_alone():
+    every = ("fgsm", "pgd", "margin", "square", "transfer")
+    for norm in ("linf", "l2"):
+        assert AttackRequest(norm=norm).attacks(transfers=True) == every
+        assert AttackRequest(("square",), norm=norm).attacks(transfers=False) == ("square",)
+
+
+def test_autoattack_is_refused_before_anything_is_asked_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchattacks", None)
+    with pytest.raises(UserError, match="--no-deps torchattacks"):
+        AttackRequest(("autoattack",))
 
 
 def test_radii_are_the_usual_ones_unless_given_and_ascend():

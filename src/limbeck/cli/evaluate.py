@@ -30,7 +30,9 @@ def evaluate(
     severities: Annotated[str | None, typer.Option(help="With --robust: of 1 to 5; 1,3,5 unless given.")] = None,
     attacks: Annotated[
         str | None,
-        typer.Option(help="With --robust: fgsm, pgd, margin, square and transfer, some of them, or all; else none."),
+        typer.Option(
+            help="With --robust: some of fgsm, pgd, margin, square and transfer, or all; autoattack by name; else none."
+        ),
     ] = None,
     epsilon: Annotated[
         str | None, typer.Option(help="With --attacks: radii, in pixels of 0..1; 8/255 unless given, 0.5 for l2.")

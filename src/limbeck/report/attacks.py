@@ -15,7 +15,7 @@ Report = Mapping[str, Any]
 
 TITLES = {
     "fgsm": "FGSM", "pgd": "PGD", "margin": "Margin PGD", "square": "Square", "transfer": "Transfer",
-    "worst": "The worst of them",
+    "autoattack": "AutoAttack",     "worst": "The worst of them",
 }  # fmt: skip
 LEVELS = 255
 
@@ -86,7 +86,7 @@ def attack_facts(report: Report) -> list[Fact]:
     if found is None:
         return []
     settings = found["settings"]
-    climbs = [TITLES[name] for name in settings["names"] if name not in ("fgsm", "square")]
+    climbs = [TITLES[name] for name in settings["names"] if name not in ("fgsm", "square", "autoattack")]
     facts = [("Steps of a climb", numbers.count(settings["steps"]))] if climbs else []
     facts += [("Questions of Square", numbers.count(settings["queries"]))] if "square" in settings["names"] else []
     sources = {one["source"] for one in found["models"].values()} - {None}

@@ -12,6 +12,7 @@ from torch import Tensor
 from limbeck.errors import UserError, did_you_mean
 from limbeck.objectives.ball import Norm
 from limbeck.robustness.attack import Model
+from limbeck.robustness.auto_attack import auto_attack, check_autoattack
 from limbeck.robustness.fgsm import fgsm
 from limbeck.robustness.margin_pgd import margin_pgd
 from limbeck.robustness.pgd import pgd
@@ -20,13 +21,14 @@ from limbeck.robustness.transferred import transferred
 
 REACH = 2.5  # radii that the steps of a climb are long together
 
-Kind = Literal["step", "climb", "black_box"]
+Kind = Literal["step", "climb", "black_box", "several"]
 KINDS: dict[str, Kind] = {
     "fgsm": "step",
     "pgd": "climb",
     "margin": "climb",
     "square": "black_box",
     "transfer": "black_box",
+    "autoattack": "several",
 }
 
 
@@ -35,7 +37,7 @@ class Attack:
     """An attack with its budget.
 
     craft: from a model, inputs [B, ...] in 0..1 and labels [B] to inputs within the budget; kind: whether it takes one
-    step up the model's gradient, climbs it, or asks for the model's answers alone.
+    step up the model's gradient, climbs it, asks for the model's answers alone, or is several attacks in turn.
     """
 
     name: str
@@ -54,17 +56,18 @@ def named_attacks(
     source: Model | None = None,
     seed: int = 0,
 ) -> list[Attack]:
-    """Return attacks by their names: fgsm, pgd, margin, square, transfer; climbs end where they break a sample.
+    """Return attacks by their names: fgsm, pgd, margin, square, transfer, autoattack; climbs end where they break a
+    sample.
 
     epsilon: in the inputs' unit; steps, restarts: of pgd, margin and transfer, whose steps are 2.5 epsilon long
-    together; queries: of square; source: the model whose gradients transfer uses. Raises UserError for a name that is
-    unknown or cannot be here.
+    together; queries: of square; source: the model whose gradients transfer uses. autoattack has the budget it was
+    published with. Raises UserError for a name that is unknown or cannot be here.
     """
     for name in names:
         if name not in KINDS:
             raise UserError(f"attacks expects {', '.join(KINDS)}, got {name!r}.{did_you_mean(name, KINDS)}")
-    if "square" in names and norm != "linf":
-        raise UserError("The attack square is for linf, the largest change of a pixel; leave it out for l2.")
+    if "autoattack" in names:
+        check_autoattack()
     size = REACH * epsilon / steps
     crafts: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = {
         "fgsm": partial(fgsm, epsilon=epsilon, norm=norm),
@@ -75,7 +78,8 @@ def named_attacks(
         "margin": partial(
             margin_pgd, epsilon=epsilon, steps=steps, restarts=restarts, norm=norm, until_broken=True, seed=seed
         ),
-        "square": partial(square, epsilon=epsilon, queries=queries, seed=seed),
+        "square": partial(square, epsilon=epsilon, queries=queries, norm=norm, seed=seed),
+        "autoattack": partial(auto_attack, epsilon=epsilon, norm=norm, seed=seed),
     }  # fmt: skip
     if source is not None:
         crafts["transfer"] = partial(

@@ -35,7 +35,9 @@ from limbeck.run.subjects import Subject
 Bools = NDArray[np.bool_]
 FARTHEST = "farthest"  # a climb that may go to any picture, which tells whether gradients lead anywhere
 LEVELS = 255
-EFFORT: Mapping[str, int] = {"fgsm": 4, "pgd": 3 * STEPS, "margin": 3 * STEPS, "square": QUERIES, FARTHEST: 3 * STEPS}
+EFFORT: Mapping[str, int] = {
+    "fgsm": 4, "pgd": 3 * STEPS, "margin": 3 * STEPS, "square": QUERIES, "autoattack": 11_000, FARTHEST: 3 * STEPS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

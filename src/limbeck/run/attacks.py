@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from limbeck.data.samples import Samples
 from limbeck.errors import UserError, did_you_mean
 from limbeck.objectives.ball import Norm
+from limbeck.robustness.auto_attack import check_autoattack
 from limbeck.robustness.named import KINDS
 from limbeck.run.corrupted import are_pictures
 
 STEPS, QUERIES = 20, 200  # of a climb, and of square
-MOST: Mapping[str, int] = {"square": 1000}  # samples that an attack tries at most, where asking takes long
+MOST: Mapping[str, int] = {
+    "square": 1000,
+    "autoattack": 500,
+}  # samples at most, where asking takes long
 USUAL: Mapping[Norm, tuple[float, ...]] = {"linf": (8 / 255,), "l2": (0.5,)}
 
 
 @dataclass(frozen=True)
 class AttackRequest:
-    """Attacks by name, all by ("all",), and the radii within which they may change a picture.
+    """Attacks by name, all but autoattack by ("all",), and the radii within which they may change a picture.
 
     epsilons: in pixels of 0..1, none for the usual one of the norm. Raises UserError where that cannot be meant.
     """
@@ -37,8 +41,8 @@ class AttackRequest:
         for name in self.names:
             if name not in known:
                 raise UserError(f"attacks expects {', '.join(known)}, got {name!r}.{did_you_mean(name, known)}")
-        if "square" in self.names and self.norm != "linf":
-            raise UserError("The attack square is for linf, the largest change of a pixel; leave it out for l2.")
+        if "autoattack" in self.names:
+            check_autoattack()
         most = 1.0 if self.norm == "linf" else math.inf
         for epsilon in self.epsilons:
             if not (math.isfinite(epsilon) and 0 < epsilon <= most):
@@ -66,7 +70,7 @@ class AttackRequest:
             )
         if "all" not in self.names:
             return tuple(dict.fromkeys(self.names))
-        left_out = {"transfer": not transfers, "square": self.norm != "linf"}
+        left_out = {"transfer": not transfers, "autoattack": True}
         return tuple(name for name in KINDS if not left_out.get(name, False))
 
 
