@@ -32,6 +32,7 @@ from torch import nn
 import limbeck
 from limbeck.evaluate.intervals import rate, two_way
 from limbeck.models.adapt import Adapted
+from limbeck.models.arithmetic import Precision, has_matrix_units
 from limbeck.objectives import (
     AdaptiveAdversarialDistillation,
     AdversarialCrossEntropy,
@@ -43,8 +44,9 @@ from limbeck.objectives import (
 from limbeck.objectives.base import Term
 from limbeck.objectives.objective import Objective
 from limbeck.robustness.accuracy import attack_accuracy
-from limbeck.robustness.attack import Logits
-from limbeck.robustness.named import Attack, named_attacks
+from limbeck.robustness.attack import Logits, ask
+from limbeck.robustness.named import REACH, named_attacks
+from limbeck.robustness.pgd import pgd
 from limbeck.teachers.module import ModuleTeacher
 from limbeck.train.loop import Budget, Lesson, fit
 from limbeck.train.settings import Settings
@@ -52,6 +54,9 @@ from limbeck.train.settings import Settings
 HERE = Path(__file__).parent
 BATCH, RATE = 128, 0.002
 WARM = 0.1  # of a fit's steps, on plain labels
+PRECISION: Precision = (
+    "bf16" if has_matrix_units(torch.device("cpu")) else "fp32"
+)  # of training alone; attacks that judge are in fp32
 
 
 @dataclass(frozen=True)
@@ -159,36 +164,52 @@ class Bench:
         self, model: Adapted, objective: Objective, teacher: ModuleTeacher | None, seed: int, steps: int, file: Path
     ) -> None:
         lesson = Lesson(self.pool, self.rows, self.rows[:0], self.pool.labels)
-        settings = Settings(steps=steps, batch_size=BATCH, lr=RATE, precision="fp32", compile="never")
+        settings = Settings(steps=steps, batch_size=BATCH, lr=RATE, precision=PRECISION, compile="never")
         fit(model, objective, lesson, settings, Budget(steps, steps), teacher=teacher, seed=seed, checkpoint=file)
 
     def judged(self, name: str, model: Adapted) -> dict[str, list[bool]]:
         """Return which test samples a model is right about: "clean", and after each attack on what is left."""
         file = self.folder / f"{name}.json"
         if not file.is_file():
-            started = time.monotonic()
-            found = attack_accuracy(Logits(model), self.inputs, self.labels, attacks=self.attacks(), alone=False)
-            every = {"clean": found.clean, **found.withstood}
+            made, started = self.made(), time.monotonic()
+            every = self._withstood(Logits(model), made)
             file.write_text(json.dumps({key: value.tolist() for key, value in every.items()}))
             note(self.folder / f"{name}.judged", time.monotonic() - started)
-            print(
-                f"{self.case.title}: {name} {shown(found.accuracies)} ({time.monotonic() - started:.0f} s)", flush=True
-            )
+            rates = ", ".join(f"{key} {100 * float(value.double().mean()):.1f}" for key, value in every.items())
+            print(f"{self.case.title}: {name} {rates} ({time.monotonic() - started:.0f} s)", flush=True)
         known: dict[str, list[bool]] = json.loads(file.read_text())
         return known
 
-    def attacks(self) -> list[Attack]:
-        look, source = self.look, Logits(self.teacher("robust"))
+    def made(self) -> torch.Tensor:
+        """Return what PGD makes of the test samples on the robust teacher, [restarts, N, 1, H, W]; made once."""
+        file = self.folder / "made-on-the-teacher.safetensors"
+        if not file.is_file():
+            started, look, source = time.monotonic(), self.look, Logits(self.teacher("robust"))
+            budget = {
+                "epsilon": self.case.epsilon, "step_size": REACH * self.case.epsilon / look.attack_steps,
+                "steps": look.attack_steps,
+            }  # fmt: skip
+            found = [pgd(source, self.inputs, self.labels, **budget, seed=seed) for seed in range(look.restarts)]
+            save_file({"inputs": torch.stack(found)}, file)
+            note(file.with_suffix(".judged"), time.monotonic() - started)
+        return load_file(file)["inputs"]
+
+    def _withstood(self, model: Logits, made: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return which samples a model is right about, bool [N]: "clean", and after each attack of those that the ones
+        before it left."""
+        look, found = self.look, {"clean": ask(model, self.inputs).argmax(dim=1) == self.labels}
+        right = torch.stack([ask(model, one).argmax(dim=1) == self.labels for one in made]).all(dim=0)
+        found["transfer"] = left = found["clean"] & right
         options = {"epsilon": self.case.epsilon, "steps": look.attack_steps, "restarts": look.restarts}
-        return named_attacks(["pgd", "transfer", "square"], **options, queries=look.queries, source=source)
+        attacks = named_attacks(["pgd", "square"], **options, queries=look.queries)
+        if left.any():
+            rest = attack_accuracy(model, self.inputs[left], self.labels[left], attacks=attacks, alone=False)
+            found |= {name: left.masked_scatter(left, one) for name, one in rest.withstood.items()}
+        return found
 
 
 def note(file: Path, seconds: float) -> None:
     file.write_text(f"{seconds:.1f}")
-
-
-def shown(accuracies: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {100 * value:.1f}" for name, value in accuracies.items())
 
 
 def rows_of(seeds: int) -> Iterator[tuple[str, str | None, int]]:
@@ -259,8 +280,8 @@ def write_page(work: Path, look: Look, command: str) -> Path:
     lines = [
         f"# Robust distillation, {date}", "", "```", command, "```", "",
         f"- {look.samples:,} training pictures, {look.test:,} test pictures, seeds 0 to {look.seeds - 1}, "
-        f"{look.epochs} epochs after {WARM:.0%} as many steps on plain labels; students of {count(look.width):,} "
-        f"parameters, teachers of {count(teacher_width(look.width)):,}.",
+        f"{look.epochs} epochs in {PRECISION} after {WARM:.0%} as many steps on plain labels; students of "
+        f"{count(look.width):,} parameters, teachers of {count(teacher_width(look.width)):,}.",
         f"- Worst case of PGD ({look.attack_steps} steps, {look.restarts} starts), the same made on the robust "
         f"teacher, and Square ({look.queries:,} queries), for each sample.",
         f"- {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {minutes:.0f} minutes of one core in "
