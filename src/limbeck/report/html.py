@@ -20,6 +20,7 @@ from limbeck.report.further import tasks_notes, tasks_table, tasks_told
 from limbeck.report.generated import gauges_figure, generated_facts, pictured_classes
 from limbeck.report.reliability import reliability_figure
 from limbeck.report.scatter import scatter_figure
+from limbeck.report.slices import slice_notes
 
 Report = Mapping[str, Any]
 TEMPLATES = Path(__file__).parent
@@ -84,6 +85,7 @@ def _robust(report: Report) -> dict[str, Any]:
         "robust_facts": robustness.robust_facts(report),
         "robust_table": robustness.robust_table(report),
         "robust_drawings": [(title, Markup(draw(report))) for title, draw in drawn],  # noqa: S704
+        "slice_notes": slice_notes(found),
         "robust_label": lambda key: robustness.label(report, key),
         "attack_table": attacks.attack_table(report),
         "attack_facts": attacks.attack_facts(report),

@@ -11,6 +11,7 @@ from limbeck.report.class_groups import earlier_table, earlier_told, hidden_limi
 from limbeck.report.domains import domains_table
 from limbeck.report.further import tasks_notes, tasks_table, tasks_told
 from limbeck.report.generated import generated_facts
+from limbeck.report.slices import slice_notes
 
 Report = Mapping[str, Any]
 
@@ -103,6 +104,7 @@ def _robust(report: Report) -> Iterator[str]:
     yield ""
     if found["verdict"]:
         yield from _notes([found["verdict"]["sentence"]])
+    yield from _notes(slice_notes(found))
     yield from _table("Under attack", attacks.attack_table(report), True)
     yield from (f"- {name}: {_escape(text)}" for name, text in attacks.attack_facts(report))
     yield ""

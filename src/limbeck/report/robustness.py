@@ -9,6 +9,7 @@ from limbeck.report import drawing, measures, names, numbers, scales
 from limbeck.report.drawing import MUTED, ROLE_COLOURS, RULE
 from limbeck.report.facts import Fact
 from limbeck.report.lines import STYLES, Line, lines_figure
+from limbeck.report.slices import slice_group
 from limbeck.report.tables import Cell, Column, Group, Row, Table
 
 Report = Mapping[str, Any]
@@ -31,7 +32,8 @@ def robust_table(report: Report) -> Table | None:
     models = found["models"]
     columns = [Column(label(report, key), one["title"], one["role"]) for key, one in models.items()]
     each = list(models.values())
-    groups = [Group("Clean and corrupted", _main_rows(each)), *_by_family(found, each), *_unseen(found, each)]
+    parts = [slice_group(found), *_by_family(found, each), *_unseen(found, each)]
+    groups = [Group("Clean and corrupted", _main_rows(each)), *parts]
     return Table(columns, [group for group in groups if group.rows])
 
 

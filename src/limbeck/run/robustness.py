@@ -42,6 +42,8 @@ from limbeck.run.plan import Plan
 from limbeck.run.reload import preprocessing_of
 from limbeck.run.result import read_report
 from limbeck.run.robust import Context, describe
+from limbeck.run.said import Said
+from limbeck.run.slices import describe_slices
 from limbeck.run.subjects import Subject, subjects_of_files, subjects_of_findings, subjects_of_run
 from limbeck.run.under_attack import describe_attacks
 from limbeck.types import known
@@ -136,7 +138,8 @@ def _section(exam: Exam, context: Context, tell: Tell) -> dict[str, Any]:
     names = () if assault is None else assault.names  # what cannot be asked for is said before anything is asked
     answers = ask_all(exam, tell, clock)
     attacks = describe_attacks(assault, attack_all(assault, tell, clock), context) if assault and names else None
-    return {**describe(exam, answers, context), ATTACKS: attacks}
+    right = {subject.key: exam.right(Said.of(subject.logits(exam.samples))) for subject in exam.subjects}
+    return {**describe(exam, answers, context), "slices": describe_slices(exam, right, context), ATTACKS: attacks}
 
 
 def _request_of(plan: Plan) -> Request | None:
