@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from limbeck.data.samples import Samples
 from limbeck.errors import FolderError, RecipeError
 from limbeck.models.weights import checksum
 from limbeck.recipe.load import parse_recipe
@@ -23,6 +25,7 @@ from limbeck.run.speakers import train_teachers
 from limbeck.run.watch import Silent
 from limbeck.synthesis import synthesise as loop
 from limbeck.synthesis.gauges import Gauge
+from limbeck.teachers.base import Teacher
 
 RECIPE = """\
 name: generated
@@ -89,6 +92,52 @@ def test_a_killed_run_goes_on_to_the_same_student(tmp_path: Path, monkeypatch: p
 def _kill_in_round_5(gauge: Gauge, classes: int) -> None:
     if gauge.round == 5:
         raise KeyboardInterrupt
+
+
+EVOLVED = "preset: evolution, pool: 200, queries: 3000"
+
+
+def test_a_teacher_that_only_answers_is_asked_as_often_as_was_said(tmp_path: Path) -> None:
+    whole = recipe(teacher=200, student=200, end="controls: [gaussian_noise]").replace("onnx: false", "onnx: true")
+    first = run(plan_from_recipe(parse_recipe(whole)), out=tmp_path / "first")
+    graph = next((first / "export").glob("*.onnx"))
+    text = recipe(made=EVOLVED, end="controls: [gaussian_noise]").splitlines()
+    text[3] = f"teacher: {{source: 'onnx:{graph}'}}"
+    plan = plan_from_recipe(parse_recipe("\n".join(text)))
+    asked: list[int] = []
+    assert plan.black_box is not None
+    opened = plan.black_box.open
+
+    def listening(samples: Samples, rows: torch.Tensor) -> Teacher:
+        if samples.ids[0].startswith("evolved/"):
+            asked.append(len(rows))
+        return opened(samples, rows)
+
+    plan = replace(plan, black_box=replace(plan.black_box, open=listening))
+    report = read_report(run(plan, out=tmp_path / "run"))
+    assert asked == [200] * 15
+    told = report["generated"]
+    assert (told["preset"], told["samples"], told["rounds"]) == ("evolution", 200, 15)
+    assert told["gauges"][-1]["parts"]["sure"] > told["gauges"][0]["parts"]["sure"]
+    assert {path.suffix for path in (tmp_path / "run" / "generated").iterdir()} == {".batch", ".json", ".png"}
+    assert "evolution" in report["verdict"]["sentence"] or "generated samples" in report["verdict"]["sentence"]
+
+
+def test_a_model_can_be_asked_alone_too_and_finished_samples_are_read(tmp_path: Path) -> None:
+    plan = plan_from_recipe(parse_recipe(recipe(made=EVOLVED)))
+    workshop = open_workshop(plan, tmp_path, Silent(), torch.device("cpu"))
+    teachers = train_teachers(workshop)
+    first = generated(workshop, teachers).pool.inputs
+    assert torch.equal(first, generated(workshop, teachers).pool.inputs)
+
+
+@pytest.mark.parametrize(("made", "said"), [
+    ("queries: 400, pool: 200, batch: 100", "queries is for the preset evolution; got fast_meta"),
+    ("preset: evolution, pool: 200, queries: 300", "two for each of 200 samples .* got 300"),
+])  # fmt: skip
+def test_questions_that_cannot_be_asked_are_said(made: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        parse_recipe(recipe(made=made))
 
 
 def test_samples_that_were_changed_on_disk_are_refused(tmp_path: Path) -> None:

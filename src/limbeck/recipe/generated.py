@@ -21,7 +21,8 @@ class GeneratedSection(Strict):
     """Samples that nobody took, in the place of the training samples that the student does not have.
 
     preset: how they are made, from the teacher alone (`dafl`, `deep_inversion`, `cmi`, `fast_meta`), by a GAN on the
-    few real samples that there are (`gan`), or not at all: `noise`, and `proxy`, another source of samples.
+    few real samples that there are (`gan`), by asking a teacher that only answers (`evolution`), or not at all:
+    `noise`, and `proxy`, another source of samples.
     pool: how many samples are kept at most, the newest ones.
     batch: how many are made at once.
     rounds: how often that is done; as the preset has it unless given.
@@ -35,6 +36,8 @@ class GeneratedSection(Strict):
     disagreement, contrastive, total_variation.
     latent: numbers that a generator starts from.
     width: channels of a generator.
+    queries: questions that `evolution` asks at most, the student's own about the finished samples apart; 20 for each
+    sample of the pool unless given.
     seed: what samples are drawn by; one pool serves all seeds of a run.
     statistics: what is known of the inputs of the teacher's layers, its batch norms (`teacher`), else measured on its
     training samples (`recorded`), or `none`.
@@ -55,6 +58,7 @@ class GeneratedSection(Strict):
     weights: dict[str, float] = Field(default_factory=dict)
     latent: Count = 64
     width: Count = 16
+    queries: Count | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     statistics: Literal["teacher", "recorded", "none"] = "teacher"
     real: Literal["none", "labels", "together"] = "none"
@@ -71,6 +75,12 @@ class GeneratedSection(Strict):
             raise ValueError(f"restart is for a generator that goes on learning, of preset dafl; got {self.preset}")
         if self.preset == "proxy" and self.proxy is None:
             raise ValueError("the preset proxy takes samples of another source; expected proxy: such as folder:PHOTOS")
-        if self.pool < self.batch:
+        if self.queries is not None and self.preset != "evolution":
+            raise ValueError(f"queries is for the preset evolution; got {self.preset}")
+        if self.queries is not None and self.queries < 2 * self.pool:
+            raise ValueError(
+                f"queries expects two for each of {self.pool} samples of the pool at least, got {self.queries}"
+            )
+        if self.pool < self.batch and self.preset != "evolution":
             raise ValueError(f"pool expects room for a batch of {self.batch} samples at least, got {self.pool}")
         return self

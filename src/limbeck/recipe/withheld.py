@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from limbeck.recipe.choices import TERMS
+from limbeck.synthesis.presets import ASK_ALONE
 
 if TYPE_CHECKING:
     from limbeck.recipe.model import Recipe
@@ -45,11 +46,13 @@ def check_generated(recipe: Recipe) -> None:
         raise ValueError("data.generated is made from a teacher that is there before the student; name one by teacher")
     if teacher.per_seed or (teacher.labels == "same" and recipe.data.labels_per_class is not None):
         raise ValueError("data.generated is one pool for all seeds, made from one teacher; leave out teacher.per_seed")
-    if not teacher.is_one_model and made.preset not in ("noise", "proxy"):
+    if not teacher.is_one_model and made.preset not in ASK_ALONE:
         raise ValueError(
             f"the preset {made.preset} looks into the teacher, got one that only answers, or several; expected the "
-            f"preset proxy, with samples of another source"
+            f"preset proxy, with samples of another source, or evolution, which asks many questions"
         )
+    if made.preset == "evolution" and teacher.source is not None and teacher.source.startswith("labels:"):
+        raise ValueError("the preset evolution asks about new samples, but a file of answers knows its own alone")
     for stage in recipe.resolved_stages():
         named = [term.name for term in stage.objective if not term.is_own]
         taught = any(TERMS[name].needs for name in named) or len(named) < len(stage.objective)

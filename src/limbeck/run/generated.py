@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from limbeck.models.work import multiply_adds
 from limbeck.objectives.domain_term import vectors
 from limbeck.recipe.generated import GeneratedSection
 from limbeck.run.chains import BySeed
+from limbeck.run.evolved import evolved, teacher_of
 from limbeck.run.fits import Workshop
 from limbeck.run.plan import Plan
 from limbeck.run.stand_in import frame_of, stand_in
@@ -38,7 +39,7 @@ from limbeck.synthesis.from_generator import FromGenerator
 from limbeck.synthesis.from_latents import FromLatents
 from limbeck.synthesis.from_pixels import FromPixels
 from limbeck.synthesis.gan import Gan
-from limbeck.synthesis.gauges import Gauge
+from limbeck.synthesis.gauges import Gauge, GaugeJson
 from limbeck.synthesis.grid import grid
 from limbeck.synthesis.guide import Guide
 from limbeck.synthesis.learner import Learner
@@ -90,8 +91,16 @@ def _inputs(workshop: Workshop, section: GeneratedSection, teachers: BySeed) -> 
     if section.preset == "noise":
         frame = frame_of(plan)
         return frame.stored(gaussian_noise(frame, section.pool, torch.Generator().manual_seed(section.seed)))
+    folder = workshop.folder / FOLDER
+    if section.preset == "evolution":
+        key = _key(plan, section, teacher_of(workshop, teachers).fingerprint)
+        if (folder / MANIFEST).is_file():
+            return _read(folder, key)
+        found = evolved(workshop, section, teachers, folder)
+        told = {"key": key, "preset": section.preset, "rounds": found.generations, "seconds": found.seconds}
+        return _finish(workshop, told, found.gauges, [0], found.inputs, found.scores)
     model = next(iter(teachers.values())).model
-    folder, key = workshop.folder / FOLDER, _key(plan, section, model)
+    key = _key(plan, section, checksum(model.net))
     if (folder / MANIFEST).is_file():
         return _read(folder, key)
     work = Work.of(plan, section, model, workshop.device)
@@ -99,16 +108,28 @@ def _inputs(workshop: Workshop, section: GeneratedSection, teachers: BySeed) -> 
     workshop.watcher.say(f"Generating samples ({section.preset})")
     with fitting_threads(said, workshop.device):
         progress = work.carry_out(folder, workshop)
-    inputs, logits = work.pool.contents()
-    if work.frame.pictures:
-        write_bytes(folder / GRID, grid(inputs, logits.argmax(1), logits.shape[1]))
-    files = {file_of(number): _sha(folder / file_of(number)) for number in progress.rounds}
     told = {"key": key, "preset": section.preset, "rounds": progress.round, "seconds": progress.seconds}
-    write_text(folder / MANIFEST, json.dumps({**told, "files": files, "gauges": progress.gauges}, indent=1))
+    inputs = _finish(workshop, told, progress.gauges, progress.rounds, *work.pool.contents())
     forget_state(folder)
-    last = progress.gauges[-1]
+    return inputs
+
+
+def _finish(
+    workshop: Workshop,
+    told: Mapping[str, Any],
+    gauges: Sequence[GaugeJson],
+    rounds: Sequence[int],
+    inputs: Tensor,
+    logits: Tensor,
+) -> Tensor:
+    """Write the grid and the manifest of samples whose batches are written, and return the samples."""
+    folder = workshop.folder / FOLDER
+    if inputs.dtype == torch.uint8:
+        write_bytes(folder / GRID, grid(inputs, logits.argmax(1), logits.shape[1]))
+    files = {file_of(number): _sha(folder / file_of(number)) for number in rounds}
+    write_text(folder / MANIFEST, json.dumps({**told, "files": files, "gauges": gauges}, indent=1))
     workshop.watcher.say(
-        f"Generated {len(inputs):,} samples in {progress.seconds:,.0f} s; the teacher sees {last['classes']} of "
+        f"Generated {len(inputs):,} samples in {told['seconds']:,.0f} s; the teacher sees {gauges[-1]['classes']} of "
         f"{logits.shape[1]} classes in them"
     )
     return inputs.cpu()
@@ -217,9 +238,9 @@ def _real(plan: Plan, device: torch.device) -> Iterator[Tensor]:
         yield plan.data.pool.batch(rows).inputs.to(device)
 
 
-def _key(plan: Plan, section: GeneratedSection, model: Adapted) -> str:
-    """Return a SHA-256 (hex) of what decides the samples: the section, the teacher, and the student beside it."""
-    parts = [section.model_dump(mode="json"), checksum(model.net), plan.student.described(), list(plan.data.shape)]
+def _key(plan: Plan, section: GeneratedSection, teacher: str) -> str:
+    """Return a SHA-256 (hex) of what decides the samples: the section, the teacher (a fingerprint), and the student."""
+    parts = [section.model_dump(mode="json"), teacher, plan.student.described(), list(plan.data.shape)]
     parts += [plan.data.fingerprint] if section.preset == "gan" or section.statistics == "recorded" else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from limbeck.synthesis.batch_norm import batch_norm
+from limbeck.synthesis.frame import Frame
 from limbeck.synthesis.guide import Guide
 from limbeck.synthesis.pool import Pool
 
+GaugeJson = dict[str, Any]
 ALIKE = 0.01  # of the deviation that real samples have: less, and all samples are one
 
 
@@ -47,22 +50,39 @@ def measure(
 ) -> Gauge:
     """Measure after a round, before the student learns from it; samples: its batch [B, ...]."""
     said = guide.ask(samples)
-    likely = said.logits.softmax(1)
-    often = torch.bincount(pool.classes(), minlength=said.logits.shape[1]).double()
-    shares = often / often.sum()
-    deviation = samples.std(0).mean() / pool.frame.std.mean()
+    found = answered(pool.frame, samples, said.logits, number, seconds, parts, top=pool.classes())
     agreement = None
     if guide.student is not None:
         agreement = float((guide.student(samples).logits.argmax(1) == said.logits.argmax(1)).double().mean())
+    gap = float(batch_norm(said.heard, guide.moments)) if guide.moments else None
+    return replace(found, statistics_gap=gap, agreement=agreement)
+
+
+def answered(
+    frame: Frame,
+    samples: Tensor,
+    logits: Tensor,
+    number: int,
+    seconds: float,
+    parts: Mapping[str, float],
+    *,
+    top: Tensor | None = None,
+) -> Gauge:
+    """Measure what answers alone tell: logits [B, C] for the samples [B, ...] of a round.
+
+    top: the teacher's top classes of the whole pool, int64; those of the samples unless given.
+    """
+    often = torch.bincount(logits.argmax(1) if top is None else top, minlength=logits.shape[1]).double()
+    shares = often / often.sum()
     return Gauge(
         round=number,
         seconds=round(seconds, 2),
         classes=int((often > 0).sum()),
         balance=float(torch.special.entr(shares).sum() / math.log(len(shares))),
-        entropy=float(torch.special.entr(likely).sum(1).mean()),
-        diversity=float(deviation),
-        statistics_gap=float(batch_norm(said.heard, guide.moments)) if guide.moments else None,
-        agreement=agreement,
+        entropy=float(torch.special.entr(logits.softmax(1)).sum(1).mean()),
+        diversity=float(samples.std(0).mean() / frame.std.mean().to(samples.device)),
+        statistics_gap=None,
+        agreement=None,
         parts=dict(parts),
     )
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from limbeck.synthesis.weights import Weights
 
-PresetName = Literal["dafl", "deep_inversion", "cmi", "fast_meta", "gan", "noise", "proxy"]
+PresetName = Literal["dafl", "deep_inversion", "cmi", "fast_meta", "gan", "evolution", "noise", "proxy"]
 
 
 @dataclass(frozen=True)
@@ -38,5 +38,7 @@ PRESETS: Mapping[PresetName, Preset] = {
     ),
     "gan": Preset(10, 0.001, Weights(), rounds=300),
 }
-"""The presets that learn; `noise` and `proxy` have nothing to learn."""
+"""The presets that learn; `evolution`, `noise` and `proxy` have nothing to learn by gradients."""
+ASK_ALONE: frozenset[PresetName] = frozenset({"evolution", "noise", "proxy"})
+"""The presets that any teacher will do for: it is asked, and not looked into."""
 NEED_A_MODEL = frozenset({"dafl", "deep_inversion", "cmi", "fast_meta"})

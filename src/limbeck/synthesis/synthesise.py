@@ -70,7 +70,7 @@ def synthesise(
         if course.minutes is not None and progress.seconds >= 60 * course.minutes and len(pool):
             break
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed_of(course.seed, number))
+            torch.manual_seed(seed_of(course.seed, number))
             if course.restart is not None and number and number % course.restart == 0:
                 maker.begin_again()
             made = maker.make(guide, pool.batch)
@@ -126,5 +126,6 @@ def _check(gauge: Gauge, pool: Pool, share: float) -> None:
         raise TrainingError(f"Generating samples stopped in round {gauge.round}: {reason}.")
 
 
-def _seed_of(seed: int, number: int) -> int:
+def seed_of(seed: int, number: int) -> int:
+    """Return what the draws of a round follow from."""
     return int.from_bytes(hashlib.sha256(f"synthesis/{seed}/{number}".encode()).digest()[:7])
