@@ -75,6 +75,7 @@ CASES = (
     Case("s4-mnist-usps", "s4-mnist-usps"),
     Case("s4-usps-mnist", "s4-usps-mnist"),
     Case(CLASSES, CLASSES, after=f"{CLASSES}-source"),
+    Case("s5-robust-student", "s5-robust-student"),
     Case(S3, "s3-lambda-0.001", "lambda = 0.001", ("objective.weight_penalty.weight=0.001", *S3_ALONE)),
 )  # fmt: skip
 

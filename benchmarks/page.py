@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from cases import Case
 from numpy.typing import NDArray
+from scipy import special
 
 from limbeck.evaluate.intervals import two_way
-from limbeck.report import class_groups, measures, numbers
+from limbeck.report import attacks, class_groups, measures, numbers, robustness, slices
 from limbeck.report.tables import Table
 
 Report = Mapping[str, Any]
@@ -37,7 +38,7 @@ def write_page(results: Path, recipe: Path, notes: Path, finished: Sequence[Fini
     path = results / f"{date}-{recipe.stem}.md"
     lines = [*_head(recipe, date, finished), *_verdicts(finished[0].report), *_models(finished[0].report)]
     lines += [*_errors(finished[0]), *_sweep(finished[0].report), *_tasks(finished[0].report)]
-    lines += [*_variants(finished)]
+    lines += [*_variants(finished), *_robust(finished[0].report)]
     lines += [line for one in finished for line in _groups(one)]
     if notes.is_file():
         lines += ["## Notes", "", notes.read_text(encoding="utf-8").strip(), ""]
@@ -166,6 +167,46 @@ def _groups(one: Finished) -> Iterator[str]:
     elif hidden is not None:
         told = class_groups.hidden_limit(one.report)
         yield from _group_table(f"Classes never labelled: {one.case.title}", hidden, told)
+
+
+def _robust(report: Report) -> Iterator[str]:
+    """Yield what the run's section on robustness says; nothing where it was not measured."""
+    found = robustness.section_of(report)
+    if found is None:
+        return
+    against = found["against"]
+    yield from ("## Robustness", "", "; ".join(f"{name}: {text}" for name, text in robustness.robust_facts(report)), "")
+    told = [("All corruptions", found["verdict"])] if found["verdict"] else []
+    told += [*robustness.family_verdicts(report), *attacks.attack_verdicts(report)]
+    yield from (f"- {title}: {verdict['sentence']}" for title, verdict in told)
+    yield from (f"- {note}" for note in slices.slice_notes(found))
+    yield from (f"- {one}" for one in attacks.attack_warnings(report))
+    yield from ("", f"Of the clean test samples, the student less {against}, paired by seed:", "")
+    yield from _header("Measure", "student less control, points (95 %)", "which is")
+    models, exam = report["models"], found["models"]
+    yield _by_seed("ECE", models["student"]["metrics"]["ece"], models[against]["metrics"]["ece"])
+    yield _by_seed("Train less test accuracy", exam["student"]["over_fitting"], exam[against]["over_fitting"])
+    yield ""
+    for table in (robustness.robust_table(report), attacks.attack_table(report)):
+        for group in table.groups if table is not None else ():
+            assert table is not None
+            yield from _header(group.title, *(column.name for column in table.columns))
+            for row in group.rows:
+                cells = [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells]
+                yield _row(f"{row.label} ({row.better})" if row.better else row.label, *cells)
+            yield ""
+
+
+def _by_seed(title: str, student: Report | None, control: Report | None) -> str:
+    """Return the difference of a figure that is lower for the better, with an interval over the seeds (Student's t)."""
+    if student is None or control is None or len(student["values"]) != len(control["values"]):
+        return _row(title, numbers.MISSING, numbers.MISSING)
+    gaps = np.array(student["values"]) - np.array(control["values"])
+    error = float(gaps.std(ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else float("nan")
+    half = float(special.stdtrit(len(gaps) - 1, 0.975)) * error
+    low, high = float(gaps.mean() - half), float(gaps.mean() + half)
+    said = "better" if high < 0 else "worse" if low > 0 else "unclear"
+    return _row(title, f"{numbers.points(float(gaps.mean()))} ({numbers.interval((low, high))})", said)
 
 
 def _group_table(title: str, table: Table, told: str) -> Iterator[str]:

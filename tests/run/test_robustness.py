@@ -116,6 +116,8 @@ def test_the_verdict_and_the_ratio_are_against_the_control_of_the_runs_own_verdi
     assert found["verdict"]["gain"] == pytest.approx(gain)
     assert found["verdict"]["seeds"] == 2
     assert "accuracy on corrupted samples" in found["verdict"]["sentence"]
+    assert {one["family"] for one in found["families"]} == {"digital", "geometry"}
+    assert np.mean([one["gain"] for one in found["families"]]) == pytest.approx(found["verdict"]["gain"])
     assert models[against]["mce"] is None
     mine, theirs = (np.array(models[key]["corrupted"]["values"]) for key in ("student", against))
     assert models["student"]["mce"]["values"] == pytest.approx(((1 - mine) / (1 - theirs)).tolist())

@@ -62,6 +62,12 @@ def robust_facts(report: Report) -> list[Fact]:
     return facts
 
 
+def family_verdicts(report: Report) -> list[tuple[str, Report]]:
+    """Return (family, the verdict) of each family of corruptions, corrected together."""
+    found = section_of(report) or {}
+    return [(one["family"].capitalize(), one) for one in found.get("families", ())]
+
+
 def severity_figure(report: Report) -> str:
     """Draw the mean accuracy over corruptions against severity, with intervals for the student; an SVG element."""
     found = section_of(report)

@@ -18,7 +18,7 @@ from limbeck.evaluate.calibration import softmax
 from limbeck.evaluate.intervals import Interval, bootstrap, rate, two_way
 from limbeck.evaluate.robustness import accuracy_by_coverage, mean_corruption_error, over_fitting
 from limbeck.evaluate.unseen import SCORES, separation
-from limbeck.evaluate.verdict import Verdict, judge
+from limbeck.evaluate.verdict import Verdict, correct_for_many, judge
 from limbeck.evaluate.wording import CORRUPTED
 from limbeck.run.answers import Floats, entry, verdict_json
 from limbeck.run.assess import TEACHER
@@ -79,11 +79,30 @@ def describe(exam: Exam, answers: Answers, context: Context) -> dict[str, Any]:
         },
         "against": context.against,
         "verdict": verdict_json(verdict),
+        "families": _families(exam, answers, context),
         "examples": _examples(exam, answers, context),
     }
 
 
 NOTHING: dict[str, Any] = {"corrupted": None, "worst_class": None, "mce": None, "by_severity": [], "by_corruption": {}}
+
+
+def _families(exam: Exam, answers: Answers, context: Context) -> list[dict[str, Any]]:
+    """Return a verdict for each family of corruptions, corrected together; none where there are not several."""
+    families: dict[str, Answers] = {}
+    for one in exam.corruptions:
+        if one.name in answers:
+            families.setdefault(one.family, {})[one.name] = answers[one.name]
+    found: dict[str, Verdict] = {}
+    for family, said in families.items() if len(families) > 1 else ():
+        right = {subject.key: _mean_right(exam, said, place) for place, subject in enumerate(exam.subjects)}
+        verdict = judged(right, context, CORRUPTED)
+        if verdict is not None:
+            found[family] = verdict
+    corrected = correct_for_many(list(found.values()))
+    return [
+        {"family": family, **(verdict_json(verdict) or {})} for family, verdict in zip(found, corrected, strict=True)
+    ]
 
 
 def _about(corruption: AnyCorruption, exam: Exam) -> dict[str, Any]:
