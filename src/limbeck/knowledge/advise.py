@@ -7,7 +7,7 @@ from typing import Literal
 
 Mode = Literal["live", "memory", "stored"]
 
-GRACE_SECONDS = 0.5  # what keeping the answers may cost a run, for what it spares every later one
+GRACE_SECONDS, GRACE_SHARE = 0.5, 0.25  # what keeping the answers may cost a run, for what it spares every later one
 WRITTEN_PER_SECOND = 50e6  # bytes; a slow disk
 DISK_SHARE = 0.5  # of the free space that a store may take
 MIB = 2**20
@@ -86,7 +86,7 @@ def _fastest(case: Case) -> Advice:
     if not (fits or on_disk):
         place = "memory" if case.free is None else "memory or disk"
         return Advice("live", f"live, since {size_text(case.bytes)} of answers do not fit into {place}")
-    if case.seconds_live + GRACE_SECONDS < case.seconds_once:
+    if case.seconds_live * (1 + GRACE_SHARE) + GRACE_SECONDS < case.seconds_once:
         return Advice("live", f"live, {_time(case.seconds_live)} instead of {_time(case.seconds_once)} for all rows")
     gain = f"{_time(case.seconds_once)} of asking and reading instead of {_time(case.seconds_live)} live"
     if on_disk and (not fits or case.seconds_writing <= GRACE_SECONDS + case.seconds_once):

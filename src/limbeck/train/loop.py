@@ -27,7 +27,7 @@ from limbeck.objectives.balance import EVERY
 from limbeck.objectives.objective import Objective
 from limbeck.robustness.corrupting import Corrupting
 from limbeck.teachers.base import Teacher
-from limbeck.train import ranks
+from limbeck.train import ranks, tiny
 from limbeck.train.accelerator import accelerator_for
 from limbeck.train.allocation import keep_freed_memory
 from limbeck.train.checkpoint import load_checkpoint, save_checkpoint
@@ -183,7 +183,7 @@ def fit(
             sums += take(
                 taught, learning_rate(settings, step, budget.steps), step / budget.per_epoch, measure=step % EVERY == 0
             )
-            _follow(teacher, model, step)
+            _after(step, optimizer, teacher, model)
             phases.step()
             progress.step, progress.seconds = step + 1, time.monotonic() - started
             progress.asked = before + _asked(teacher) * ranks.world()
@@ -210,7 +210,9 @@ def _changing(model: Adapted, objective: Objective, teacher: Teacher | None) -> 
     return {"model": model.net, "objective": objective, **({} if moving is None else {"teacher": moving})}
 
 
-def _follow(teacher: Teacher | None, model: Adapted, step: int) -> None:
+def _after(step: int, optimizer: torch.optim.Optimizer, teacher: Teacher | None, model: Adapted) -> None:
+    if step % tiny.EVERY == 0:
+        tiny.forget_tiny(optimizer)
     if teacher is not None:
         teacher.follow(model, step)
 
@@ -219,9 +221,8 @@ def _follow(teacher: Teacher | None, model: Adapted, step: int) -> None:
 def predict(model: Adapted, samples: Samples, rows: Tensor | None = None, arithmetic: Arithmetic = PLAIN) -> Tensor:
     """Return the logits [n, C] (float32, CPU) of untouched samples in evaluation mode; the mode is put back."""
     rows = torch.arange(len(samples)) if rows is None else rows
-    training = model.training
+    training, device = model.training, next(model.parameters()).device
     model.eval()
-    device = next(model.parameters()).device
     chunks = [
         arithmetic.forward(model, samples.batch(part).inputs.to(device)).logits.float().cpu()
         for part in torch.split(rows, evaluation_batch(samples))
@@ -298,8 +299,7 @@ def _prepared(
     check_compiling(objective, settings.compile)
     keep_freed_memory()
     model.to(device).eval()
-    rows = lesson.rows[:2].to(lesson.samples.device)
-    batch = lesson.samples.batch(rows, labels=lesson.labels)
+    batch = lesson.samples.batch(lesson.rows[:2].to(lesson.samples.device), labels=lesson.labels)
     work = multiply_adds(model, batch.inputs) * settings.batch_size
     arithmetic = choose(settings.precision, model, batch.inputs, work)
     try:
