@@ -119,7 +119,7 @@ def report_of(work: Path, text: str, folder: Path, settings: Sequence[str]) -> R
     recipe = work / f"{folder.name}.yaml"
     recipe.parent.mkdir(parents=True, exist_ok=True)
     recipe.write_text(text, encoding="utf-8")
-    return run_recipe(recipe, settings, out=folder, resume=folder.is_dir(), progress=False).data
+    return run_recipe(recipe, settings, out=folder, resume=folder.is_dir(), progress=False).report
 
 
 def page(found: Sequence[Mapping[str, Report]], curve: Mapping[float, Report], options: Any) -> Iterator[str]:
