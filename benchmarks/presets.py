@@ -17,9 +17,9 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from data_free_mnist import Report, report_of
 from scipy import stats
 
-from limbeck.api import run_recipe
 from limbeck.errors import TrainingError
 
 RESULTS = Path(__file__).parent / "results"
@@ -61,8 +61,6 @@ PRESETS = {  # title: the section's keys, and what comes after it
     "proxy, USPS": ('preset: proxy, proxy: "parquet:$LIMBECK_DATA/usps"', ""),
 }  # fmt: skip
 
-Report = Mapping[str, Any]
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished, and write the page."""
@@ -72,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, nargs="*", default=[2.0], help="of making samples")
     options = parser.parse_args(arguments)
-    teacher = report_of(options.work / "teacher", TEACHER, [])
+    teacher = report_of(options.work, TEACHER, options.work / "teacher", [])
     found = {
         (title, minutes): [one_run(options.work, title, minutes, seed) for seed in range(options.seeds)]
         for title in PRESETS
@@ -91,18 +89,9 @@ def one_run(work: Path, title: str, minutes: float, seed: int) -> Report | str:
     text = MADE.format(pool=POOL, made=made.replace("{minutes}", f"{minutes:g}"), more=more, teacher=teacher)
     name = title.replace(",", "").replace(" ", "-") + (f"-{minutes:g}" if "{minutes}" in made else "")
     try:
-        return report_of(work / f"{name}-{seed}", text, [f"seed={seed}", f"data.generated.seed={seed}"])
+        return report_of(work, text, work / f"{name}-{seed}", [f"seed={seed}", f"data.generated.seed={seed}"])
     except TrainingError as error:
         return str(error)
-
-
-def report_of(folder: Path, text: str, settings: Sequence[str]) -> Report:
-    """Return a run's report, finished first where that is needed."""
-    recipe = folder.with_suffix(".yaml")
-    recipe.parent.mkdir(parents=True, exist_ok=True)
-    recipe.write_text(text, encoding="utf-8")
-    found: Report = run_recipe(recipe, settings, out=folder, resume=folder.is_dir(), progress=False).report
-    return found
 
 
 def page(teacher: Report, found: Mapping[tuple[str, float], Sequence[Report | str]], options: Any) -> Iterator[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.report import measures, numbers
+from limbeck.report import numbers
 from limbeck.report.facts import Fact
 from limbeck.report.lines import Line, lines_figure
 from limbeck.report.robustness import label, section_of
-from limbeck.report.tables import Cell, Column, Group, Row, Table
+from limbeck.report.tables import Column, Group, Row, Table, accuracy_cell
 
 Report = Mapping[str, Any]
 
@@ -58,26 +58,20 @@ def attack_table(report: Report) -> Table | None:
 def _rows(found: Report, models: Mapping[str, Any], place: int) -> list[Row]:
     each = [found["models"][key]["figures"][place] for key in models]
     rows = [
-        Row(TITLES[name], "", [_cell(one["accuracy"][name]) for one in each], _tried(found["settings"], name))
+        Row(TITLES[name], "", [accuracy_cell(one["accuracy"][name]) for one in each], _tried(found["settings"], name))
         for name in found["settings"]["names"]
         if any(one["accuracy"][name] for one in each)
     ]
     common = f"{numbers.count(found['settings']['common'])} samples, of files without gradients"
     worst = [
-        Row(TITLES["worst"], "", [_cell(one["worst"]) for one in each], common),
-        Row("Its worst class", "", [_cell(one["worst_class"]) for one in each], "higher is better"),
+        Row(TITLES["worst"], "", [accuracy_cell(one["worst"]) for one in each], common),
+        Row("Its worst class", "", [accuracy_cell(one["worst_class"]) for one in each], "higher is better"),
     ]
     return rows + (worst if any(one["worst"] for one in each) else [])
 
 
 def _tried(settings: Report, name: str) -> str:
     return f"{numbers.count(settings['samples'][name])} samples"
-
-
-def _cell(entry: Report | None) -> Cell:
-    if entry is None:
-        return Cell(numbers.MISSING)
-    return Cell(measures.value_text("accuracy", entry["mean"]), measures.interval_text("accuracy", entry["ci95"]))
 
 
 def attack_facts(report: Report) -> list[Fact]:

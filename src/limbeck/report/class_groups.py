@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from limbeck.report import measures, names, numbers
-from limbeck.report.tables import Cell, Column, Group, Row, Table
+from limbeck.report.tables import Cell, Column, Group, Row, Table, accuracy_cell
 
 Report = Mapping[str, Any]
 
@@ -75,13 +75,6 @@ def groups_table(report: Report, found: Mapping[str, Any], titles: Mapping[str, 
         for group in found["groups"]
     ]
     return Table(columns, [Group("Accuracy", rows)])
-
-
-def accuracy_cell(metric: Mapping[str, Any] | None) -> Cell:
-    """Return an accuracy with its interval; a dash where there is none."""
-    if metric is None:
-        return Cell(numbers.MISSING)
-    return Cell(measures.value_text("accuracy", metric["mean"]), measures.interval_text("accuracy", metric["ci95"]))
 
 
 def difference_told(metric: Mapping[str, Any]) -> str:

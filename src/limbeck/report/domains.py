@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.report import drawing, measures, names, numbers
+from limbeck.report import drawing, names, numbers
 from limbeck.report.drawing import ACCENT, MUTED
-from limbeck.report.tables import Cell, Column, Group, Row, Table
+from limbeck.report.tables import Cell, Column, Group, Row, Table, accuracy_cell
 
 Report = Mapping[str, Any]
 DOMAINS = (("source", MUTED, "o"), ("target", ACCENT, "^"))
@@ -22,8 +22,8 @@ def domains_table(report: Report) -> Table | None:
     columns = [Column(names.model_label(models, key), one["title"], one["role"]) for key, one in models.items()]
     told = list(found["models"].values())
     accuracy = [
-        Row("In the target", "test samples", [_accuracy(one["metrics"]["accuracy"]) for one in models.values()]),
-        Row("In the source", "its own test samples", [_accuracy(one["in_domain_accuracy"]) for one in told]),
+        Row("In the target", "test samples", [accuracy_cell(one["metrics"]["accuracy"]) for one in models.values()]),
+        Row("In the source", "its own test samples", [accuracy_cell(one["in_domain_accuracy"]) for one in told]),
     ]
     gap = [
         Row(
@@ -64,10 +64,6 @@ def domain_figure(report: Report, key: str) -> str:
         who = names.model_label(report["models"], key)
         place = list(report["models"]).index(key)
         return drawing.to_svg(figure, f"domains-{place}", f"Features of {who}: source and target, two main axes")
-
-
-def _accuracy(metric: Mapping[str, Any]) -> Cell:
-    return Cell(measures.value_text("accuracy", metric["mean"]), measures.interval_text("accuracy", metric["ci95"]))
 
 
 def _figure(value: float | None) -> Cell:

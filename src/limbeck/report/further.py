@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from limbeck.report import measures, names, numbers
-from limbeck.report.class_groups import accuracy_cell
 from limbeck.report.facts import gain_interval
-from limbeck.report.tables import Column, Group, Row, Table
+from limbeck.report.tables import Column, Group, Row, Table, accuracy_cell
 
 Report = Mapping[str, Any]
 MAIN = "main"

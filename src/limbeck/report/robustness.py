@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from limbeck.report import drawing, measures, names, numbers, scales
+from limbeck.report import drawing, names, numbers, scales
 from limbeck.report.drawing import MUTED, ROLE_COLOURS, RULE
 from limbeck.report.facts import Fact
 from limbeck.report.lines import STYLES, Line, lines_figure
 from limbeck.report.slices import slice_group
-from limbeck.report.tables import Cell, Column, Group, Row, Table
+from limbeck.report.tables import Cell, Column, Group, Row, Table, accuracy_cell
 
 Report = Mapping[str, Any]
 
@@ -109,9 +109,9 @@ def coverage_figure(report: Report) -> str:
 
 def _main_rows(models: Sequence[Report]) -> list[Row]:
     rows = [
-        _row("Clean accuracy", models, lambda one: one["clean"], _rate),
-        _row("Corrupted accuracy", models, lambda one: one["corrupted"], _rate),
-        _row("Its worst class", models, lambda one: one["worst_class"], _rate),
+        _row("Clean accuracy", models, lambda one: one["clean"], accuracy_cell),
+        _row("Corrupted accuracy", models, lambda one: one["corrupted"], accuracy_cell),
+        _row("Its worst class", models, lambda one: one["worst_class"], accuracy_cell),
         _row("Corruption error (mCE)", models, lambda one: one["mce"], _ratio, "the control is 1; lower is better"),
         _row("Train less test accuracy", models, lambda one: one["over_fitting"], _points, "lower is better"),
     ]
@@ -129,10 +129,6 @@ def _row(
 ) -> Row:
     found = [read(one) for one in models]
     return Row(title, "", [Cell(numbers.MISSING) if entry is None else write(entry) for entry in found], better)
-
-
-def _rate(entry: Report) -> Cell:
-    return Cell(measures.value_text("accuracy", entry["mean"]), measures.interval_text("accuracy", entry["ci95"]))
 
 
 def _ratio(entry: Report) -> Cell:
@@ -157,7 +153,7 @@ def _unseen(found: Report, models: Sequence[Report]) -> list[Group]:
     groups = []
     for foreign in found["settings"]["foreign"]:
         rows = [
-            Row(title, "", [_rate(one["foreign"][foreign][score][figure]) for one in models], better)
+            Row(title, "", [accuracy_cell(one["foreign"][foreign][score][figure]) for one in models], better)
             for score, by in SCORES.items()
             for figure, title, better in (
                 ("auroc", f"AUROC, by {by}", "higher is better"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.report import measures, numbers
-from limbeck.report.tables import Cell, Group, Row
+from limbeck.report import numbers
+from limbeck.report.tables import Group, Row, accuracy_cell
 
 Report = Mapping[str, Any]
 
@@ -15,7 +15,7 @@ def slice_group(section: Report) -> Group:
     """Return a row for each slice, all models side by side; section: the report's, on robustness."""
     found = section.get("slices") or {"slices": [], "models": {}}
     rows = [
-        Row(one["name"], "", [_cell(found["models"][key][one["name"]]) for key in section["models"]],
+        Row(one["name"], "", [accuracy_cell(found["models"][key][one["name"]]) for key in section["models"]],
             f"{numbers.count(one['samples'])} samples")
         for one in found["slices"]
     ]  # fmt: skip
@@ -29,7 +29,3 @@ def slice_notes(section: Report | None) -> list[str]:
     if verdicts and not clear:
         return [f"On none of {len(verdicts)} parts of the test samples is a difference to the control clear."]
     return [f"{one['slice'].capitalize()}. {one['sentence']}" for one in clear]
-
-
-def _cell(entry: Report) -> Cell:
-    return Cell(measures.value_text("accuracy", entry["mean"]), measures.interval_text("accuracy", entry["ci95"]))

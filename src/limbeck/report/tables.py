@@ -20,6 +20,13 @@ class Cell:
     best: bool = False
 
 
+def accuracy_cell(metric: Entry | None) -> Cell:
+    """Return an accuracy with its interval; a dash where there is none."""
+    if metric is None:
+        return Cell(numbers.MISSING)
+    return Cell(measures.value_text("accuracy", metric["mean"]), measures.interval_text("accuracy", metric["ci95"]))
+
+
 @dataclass(frozen=True)
 class Row:
     """One quantity: its label, what it means, a cell for each column, and which way is better."""
