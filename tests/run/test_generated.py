@@ -117,7 +117,8 @@ def test_a_teacher_that_only_answers_is_asked_as_often_as_was_said(tmp_path: Pat
     report = read_report(run(plan, out=tmp_path / "run"))
     assert asked == [200] * 15
     told = report["generated"]
-    assert (told["preset"], told["samples"], told["rounds"]) == ("evolution", 200, 15)
+    assert (told["preset"], told["samples"], told["rounds"], told["questions"]) == ("evolution", 200, 15, 3000)
+    assert "3,000, beside the student's own" in (tmp_path / "run" / "report.md").read_text()
     assert told["gauges"][-1]["parts"]["sure"] > told["gauges"][0]["parts"]["sure"]
     assert {path.suffix for path in (tmp_path / "run" / "generated").iterdir()} == {".batch", ".json", ".png"}
     assert "evolution" in report["verdict"]["sentence"] or "generated samples" in report["verdict"]["sentence"]

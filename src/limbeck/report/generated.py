@@ -30,6 +30,8 @@ def generated_facts(report: Report) -> list[tuple[str, str]]:
     facts = [("Samples", f"{found['samples']:,}, by {found['preset']}"), ("Real samples", LEARNS[found["real"]])]
     if found["seconds"] is not None:
         facts.append(("Made in", f"{found['seconds']:,.0f} s, {found['rounds']:,} rounds"))
+    if found.get("questions") is not None:
+        facts.append(("Questions to the teacher", f"{found['questions']:,}, beside the student's own"))
     if found["gauges"]:
         facts += _last(found["gauges"][-1])
     near = found["nearest"]

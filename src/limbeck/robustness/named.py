@@ -56,8 +56,7 @@ def named_attacks(
     source: Model | None = None,
     seed: int = 0,
 ) -> list[Attack]:
-    """Return attacks by their names: fgsm, pgd, margin, square, transfer, autoattack; climbs end where they break a
-    sample.
+    """Return attacks by their names, those of KINDS; climbs end where they break a sample.
 
     epsilon: in the inputs' unit; steps, restarts: of pgd, margin and transfer, whose steps are 2.5 epsilon long
     together; queries: of square; source: the model whose gradients transfer uses. autoattack has the budget it was

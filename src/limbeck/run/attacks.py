@@ -14,10 +14,7 @@ from limbeck.robustness.named import KINDS
 from limbeck.run.corrupted import are_pictures
 
 STEPS, QUERIES = 20, 200  # of a climb, and of square
-MOST: Mapping[str, int] = {
-    "square": 1000,
-    "autoattack": 500,
-}  # samples at most, where asking takes long
+MOST: Mapping[str, int] = {"square": 1000, "autoattack": 500}  # samples, where asking takes long
 USUAL: Mapping[Norm, tuple[float, ...]] = {"linf": (8 / 255,), "l2": (0.5,)}
 
 

@@ -37,6 +37,7 @@ def describe_generated(plan: Plan, folder: Path) -> dict[str, Any] | None:
         "real": plan.generated.real,
         "rounds": told.get("rounds"),
         "seconds": told.get("seconds"),
+        "questions": told.get("questions"),
         "gauges": told.get("gauges", []),
         "pictures": _pictures(plan, folder, rows),
         "nearest": _nearest(plan.real, plan.data, rows),

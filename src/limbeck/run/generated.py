@@ -97,7 +97,10 @@ def _inputs(workshop: Workshop, section: GeneratedSection, teachers: BySeed) -> 
         if (folder / MANIFEST).is_file():
             return _read(folder, key)
         found = evolved(workshop, section, teachers, folder)
-        told = {"key": key, "preset": section.preset, "rounds": found.generations, "seconds": found.seconds}
+        told = {
+            "key": key, "preset": section.preset, "rounds": found.generations, "seconds": found.seconds,
+            "questions": found.generations * section.pool,
+        }  # fmt: skip
         return _finish(workshop, told, found.gauges, [0], found.inputs, found.scores)
     model = next(iter(teachers.values())).model
     key = _key(plan, section, checksum(model.net))
