@@ -86,7 +86,7 @@ def _robust(report: Report) -> dict[str, Any]:
         "robust_table": robustness.robust_table(report),
         "robust_drawings": [(title, Markup(draw(report))) for title, draw in drawn],  # noqa: S704
         "slice_notes": slice_notes(found),
-        "family_verdicts": robustness.family_verdicts(report),
+        "family_gains": robustness.family_gains(report),
         "robust_label": lambda key: robustness.label(report, key),
         "attack_table": attacks.attack_table(report),
         "attack_facts": attacks.attack_facts(report),

@@ -104,7 +104,8 @@ def _robust(report: Report) -> Iterator[str]:
     yield ""
     if found["verdict"]:
         yield from _notes([found["verdict"]["sentence"]])
-    yield from _notes([f"{title}. {one['sentence']}" for title, one in robustness.family_verdicts(report)])
+    yield from (f"- {told}: {one['outcome']}" for told, one in robustness.family_gains(report))
+    yield ""
     yield from _notes(slice_notes(found))
     yield from _table("Under attack", attacks.attack_table(report), True)
     yield from (f"- {name}: {_escape(text)}" for name, text in attacks.attack_facts(report))

@@ -68,6 +68,14 @@ def family_verdicts(report: Report) -> list[tuple[str, Report]]:
     return [(one["family"].capitalize(), one) for one in found.get("families", ())]
 
 
+def family_gains(report: Report) -> list[tuple[str, Report]]:
+    """Return (family and gain, in short, the verdict) of each family of corruptions."""
+    return [
+        (f"{title}: {numbers.points(one['gain'])} ({numbers.interval(one['ci95'])})", one)
+        for title, one in family_verdicts(report)
+    ]
+
+
 def severity_figure(report: Report) -> str:
     """Draw the mean accuracy over corruptions against severity, with intervals for the student; an SVG element."""
     found = section_of(report)
