@@ -284,8 +284,8 @@ def write_page(work: Path, look: Look, command: str) -> Path:
         f"{count(look.width):,} parameters, teachers of {count(teacher_width(look.width)):,}.",
         f"- Worst case of PGD ({look.attack_steps} steps, {look.restarts} starts), the same made on the robust "
         f"teacher, and Square ({look.queries:,} queries), for each sample.",
-        f"- {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {minutes:.0f} minutes of one thread by "
-        f"the clock in all; torch {torch.__version__}, limbeck {limbeck.__version__}.", "",
+        f"- {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {minutes:.0f} minutes by the clock "
+        f"in all; torch {torch.__version__}, limbeck {limbeck.__version__}.", "",
     ]  # fmt: skip
     for name, case in CASES.items():
         if all((work / name / f"teacher-{one}.json").is_file() for one in TEACHERS):
