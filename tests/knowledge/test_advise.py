@@ -51,6 +51,12 @@ def test_a_tiny_run_stores_too_since_that_costs_next_to_nothing() -> None:
     assert digits.seconds_writing < 0.01
 
 
+def test_a_run_that_asks_about_little_less_than_all_stores_for_later_ones_whatever_the_clock_says() -> None:
+    nearly = replace(MNIST, live=108_000, rows=120_000, missing=120_000)
+    assert {advise(replace(nearly, asking=asking)).mode for asking in (2e-5, 2e-4, 2e-3)} == {"stored"}
+    assert {advise(replace(nearly, live=80_000, asking=asking)).mode for asking in (2e-4, 2e-3)} == {"live"}
+
+
 def test_the_noise_of_a_clock_moves_no_figure() -> None:
     digits = replace(MNIST, live=57_520, rows=1438, missing=1438)
     for asking, reading in ((1e-6, 1e-7), (1e-6, 3e-6), (1e-7, 8e-6)):

@@ -34,6 +34,7 @@ from limbeck.run.exam import Request, exam_of
 from limbeck.run.reload import load_model
 from limbeck.run.robust import Context
 from limbeck.run.robustness import measure
+from limbeck.run.said import Said
 from limbeck.run.subjects import Subject
 from limbeck.run.under_attack import describe_attacks
 
@@ -292,7 +293,8 @@ class Bright(nn.Module):
 
 def described(exam: Any) -> dict[str, Any]:
     assault = Assault(exam, exam.request.attacks)
-    return describe_attacks(assault, attack_all(assault, silent, Clock(None)), Context((), None, 0.0, {}, {}))
+    right = {one.key: exam.right(Said.of(one.logits(exam.samples))) for one in exam.subjects}
+    return describe_attacks(assault, attack_all(assault, silent, Clock(None)), Context((), None, 0.0, {}, {}), right)
 
 
 def test_masked_gradients_are_told():

@@ -49,7 +49,9 @@ def test_pictures_are_sliced_by_brightness_and_contrast(seed: int, channels: int
     assert list(found) == ["darkest quarter", "brightest quarter", "least contrast quarter", "most contrast quarter"]
     for values, low, high in ((flat.mean(1), "darkest", "brightest"), (flat.std(1), "least contrast", "most contrast")):
         below, above = found[f"{low} quarter"], found[f"{high} quarter"]
-        assert values[below].max() < values[~below].min() and values[above].min() > values[~above].max()
+        rounding = 1e-9  # of two libraries' sums, where pictures are alike
+        assert values[below].max() <= values[~below].min() + rounding
+        assert values[above].min() >= values[~above].max() - rounding
         assert 30 <= below.sum() < 60 and 30 <= above.sum() < 60  # a quarter, and what is as dark as its last
 
 

@@ -102,6 +102,20 @@ def test_a_run_through_all_faults_ends_right(server: Any, far: Make, tmp_path: P
     ).read_text().replace("\u202f", ",")
 
 
+def test_samples_that_evolve_by_its_answers_are_asked_about_by_no_later_run_again(
+    server: Any, far: Make, tmp_path: Path
+) -> None:
+    made = "data.generated={preset: evolution, pool: 90, queries: 900}"
+    settings = (made, "controls=[gaussian_noise]", "objective=[soft_labels]", "data.validation=0.1")
+    first = report_of(run(far(*settings), out=tmp_path / "first"))
+    assert first["generated"]["questions"] == 900
+    asked = server.answered.copy()
+    twice = [sample for sample, count in asked.items() if count > 1]
+    assert max(asked.values()) == 2 and len(twice) <= 90, "the finished pool alone, as the student's own"
+    run(far(*settings), out=tmp_path / "second")
+    assert server.answered == asked
+
+
 def test_the_student_learns_what_the_server_says(server: Any, far: Make, tmp_path: Path) -> None:
     plan = far()
     teacher = plan.black_box.open(plan.data.pool, plan.data.train)

@@ -63,7 +63,7 @@ class Advice:
 
 
 def advise(case: Case) -> Advice:
-    """Choose what takes the least time; what costs next to nothing is kept for later runs.
+    """Choose what takes the least time; what costs half a second or a quarter more is kept for later runs.
 
     So the noise of a clock does not choose between live and kept answers, which differ in their last bits.
     """

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from limbeck.data.samples import Samples
 from limbeck.errors import UserError
-from limbeck.files import write_bytes
 from limbeck.recipe.generated import GeneratedSection
 from limbeck.run.chains import BySeed
 from limbeck.run.fits import Workshop
 from limbeck.run.stand_in import frame_of
-from limbeck.synthesis.evolution import evolve, forget
+from limbeck.synthesis.evolution import Population, evolve
 from limbeck.synthesis.gauges import GaugeJson
-from limbeck.synthesis.pool import file_of
 from limbeck.teachers.base import Teacher
 
+DOUBT = 1e-3  # probability of other classes, where a teacher only names one
 PER_SAMPLE = 20  # questions, unless the recipe says how many there may be in all
-
-
-@dataclass(frozen=True, eq=False)
-class Evolved:
-    """inputs: [N, ...] as a pool stores them; scores: the teacher's log probabilities for them [N, C]."""
-
-    inputs: Tensor
-    scores: Tensor
-    generations: int
-    seconds: float
-    gauges: list[GaugeJson]
 
 
 def teacher_of(workshop: Workshop, teachers: BySeed) -> Teacher:
@@ -42,24 +28,20 @@ def teacher_of(workshop: Workshop, teachers: BySeed) -> Teacher:
     return found
 
 
-def evolved(workshop: Workshop, section: GeneratedSection, teachers: BySeed, folder: Path) -> Evolved:
-    """Return samples that evolved from noise, or go on with those of an earlier process. Writes them as a batch.
+def evolved(
+    workshop: Workshop, section: GeneratedSection, teachers: BySeed, folder: Path
+) -> tuple[Population, list[GaugeJson]]:
+    """Return samples that evolved from noise, and the gauges; goes on where an earlier process was killed.
 
     Raises TrainingError where they come to nothing, and what the teacher raises.
     """
-    plan, asked = workshop.plan, section.queries or PER_SAMPLE * section.pool
-    classes = len(plan.data.classes)
-    generations = asked // section.pool
+    generations = (section.queries or PER_SAMPLE * section.pool) // section.pool
     workshop.watcher.say(f"Evolving samples, {generations * section.pool:,} questions to the teacher")
-    frame, questions = frame_of(plan), _Questions(workshop, teachers)
-    found, gauges = evolve(
-        frame, questions.ask, count=section.pool, classes=classes, generations=generations, seed=section.seed,
-        folder=folder,
+    frame, questions = frame_of(workshop.plan), _Questions(workshop, teachers)
+    return evolve(
+        frame, questions.ask, count=section.pool, classes=questions.classes, generations=generations,
+        seed=section.seed, folder=folder,
     )  # fmt: skip
-    inputs = frame.stored(found.samples)
-    write_bytes(folder / file_of(0), save({"inputs": inputs.contiguous(), "logits": found.scores.contiguous()}))
-    forget(folder)
-    return Evolved(inputs, found.scores, found.generation, found.seconds, gauges)
 
 
 class _Questions:
@@ -89,4 +71,4 @@ class _Questions:
         if said.labels is None:
             raise UserError("The preset evolution expects a teacher that gives logits, probabilities or labels.")
         sure = torch.nn.functional.one_hot(said.labels.cpu(), self.classes).float()
-        return (sure * (1 - 1e-3) + 1e-3 / self.classes).log()
+        return (sure * (1 - DOUBT) + DOUBT / self.classes).log()

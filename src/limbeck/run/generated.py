@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from limbeck.data.dataset import Data
@@ -34,6 +34,7 @@ from limbeck.run.plan import Plan
 from limbeck.run.stand_in import frame_of, stand_in
 from limbeck.synthesis.batch_norm import Moments
 from limbeck.synthesis.contrastive import Memory
+from limbeck.synthesis.evolution import forget
 from limbeck.synthesis.frame import Frame
 from limbeck.synthesis.from_generator import FromGenerator
 from limbeck.synthesis.from_latents import FromLatents
@@ -96,12 +97,13 @@ def _inputs(workshop: Workshop, section: GeneratedSection, teachers: BySeed) -> 
         key = _key(plan, section, teacher_of(workshop, teachers).fingerprint)
         if (folder / MANIFEST).is_file():
             return _read(folder, key)
-        found = evolved(workshop, section, teachers, folder)
-        told = {
-            "key": key, "preset": section.preset, "rounds": found.generations, "seconds": found.seconds,
-            "questions": found.generations * section.pool,
-        }  # fmt: skip
-        return _finish(workshop, told, found.gauges, [0], found.inputs, found.scores)
+        found, gauges = evolved(workshop, section, teachers, folder)
+        inputs, asked = frame_of(plan).stored(found.samples), found.generation * section.pool
+        write_bytes(folder / file_of(0), save({"inputs": inputs, "logits": found.scores}))
+        told = {"key": key, "preset": section.preset, "rounds": found.generation, "seconds": found.seconds}
+        inputs = _finish(workshop, {**told, "questions": asked}, gauges, [0], inputs, found.scores)
+        forget(folder)
+        return inputs
     model = next(iter(teachers.values())).model
     key = _key(plan, section, checksum(model.net))
     if (folder / MANIFEST).is_file():

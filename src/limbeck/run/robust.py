@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -49,9 +49,9 @@ class Context:
     foreign: Mapping[str, Samples]
 
 
-def describe(exam: Exam, answers: Answers, context: Context) -> dict[str, Any]:
-    """Return the section; answers: of the corruptions that were asked to their end."""
-    clean = [subject.logits(exam.samples) for subject in exam.subjects]
+def describe(exam: Exam, answers: Answers, context: Context, clean: Sequence[Logits]) -> dict[str, Any]:
+    """Return the section; answers: of the corruptions that were asked to their end; clean: by subject, to the samples
+    as they are."""
     right = {subject.key: _mean_right(exam, answers, place) for place, subject in enumerate(exam.subjects)}
     control = right.get(context.against) if answers and context.against is not None else None
     verdict = judged(right, context, CORRUPTED) if answers else None
@@ -93,16 +93,13 @@ def _families(exam: Exam, answers: Answers, context: Context) -> list[dict[str, 
     for one in exam.corruptions:
         if one.name in answers:
             families.setdefault(one.family, {})[one.name] = answers[one.name]
-    found: dict[str, Verdict] = {}
-    for family, said in families.items() if len(families) > 1 else ():
-        right = {subject.key: _mean_right(exam, said, place) for place, subject in enumerate(exam.subjects)}
-        verdict = judged(right, context, CORRUPTED)
-        if verdict is not None:
-            found[family] = verdict
-    corrected = correct_for_many(list(found.values()))
-    return [
-        {"family": family, **(verdict_json(verdict) or {})} for family, verdict in zip(found, corrected, strict=True)
-    ]
+    if len(families) < 2:
+        return []
+    asked = {
+        family: {subject.key: _mean_right(exam, said, place) for place, subject in enumerate(exam.subjects)}
+        for family, said in families.items()
+    }
+    return [{"family": family, **verdict} for family, verdict in judged_together(asked, context, CORRUPTED).items()]
 
 
 def _about(corruption: AnyCorruption, exam: Exam) -> dict[str, Any]:
@@ -193,6 +190,22 @@ def judged(right: Mapping[str, Floats], context: Context, metric: str) -> Verdic
         margin=context.margin,
         metric=metric,
     )
+
+
+Question = TypeVar("Question")
+
+
+def judged_together(
+    asked: Mapping[Question, Mapping[str, Floats]], context: Context, metric: str
+) -> dict[Question, dict[str, Any]]:
+    """Return a verdict for each of several questions, corrected together; none for those without a control.
+
+    asked: for each question what `judged` takes.
+    """
+    found = {question: judged(right, context, metric) for question, right in asked.items()}
+    known = {question: verdict for question, verdict in found.items() if verdict is not None}
+    corrected = correct_for_many(list(known.values()))
+    return {question: verdict_json(verdict) or {} for question, verdict in zip(known, corrected, strict=True)}
 
 
 def _examples(exam: Exam, answers: Answers, context: Context) -> list[dict[str, Any]]:

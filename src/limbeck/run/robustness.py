@@ -137,9 +137,14 @@ def _section(exam: Exam, context: Context, tell: Tell) -> dict[str, Any]:
     assault = None if exam.request.attacks is None else Assault(exam, exam.request.attacks)
     names = () if assault is None else assault.names  # what cannot be asked for is said before anything is asked
     answers = ask_all(exam, tell, clock)
-    attacks = describe_attacks(assault, attack_all(assault, tell, clock), context) if assault and names else None
-    right = {subject.key: exam.right(Said.of(subject.logits(exam.samples))) for subject in exam.subjects}
-    return {**describe(exam, answers, context), "slices": describe_slices(exam, right, context), ATTACKS: attacks}
+    withstood = attack_all(assault, tell, clock) if assault and names else None
+    clean = [subject.logits(exam.samples) for subject in exam.subjects]
+    right = {one.key: exam.right(Said.of(said)) for one, said in zip(exam.subjects, clean, strict=True)}
+    return {
+        **describe(exam, answers, context, clean),
+        "slices": describe_slices(exam, right, context),
+        ATTACKS: describe_attacks(assault, withstood, context, right) if assault and withstood is not None else None,
+    }
 
 
 def _request_of(plan: Plan) -> Request | None:

@@ -17,11 +17,10 @@ from limbeck.data.preprocess import Preprocessing
 from limbeck.data.samples import Samples
 from limbeck.data.table import Table
 from limbeck.evaluate.intervals import rate
-from limbeck.evaluate.verdict import correct_for_many
-from limbeck.run.answers import Floats, entry, verdict_json
+from limbeck.run.answers import Floats, entry
 from limbeck.run.corrupted import are_pictures
 from limbeck.run.exam import Exam
-from limbeck.run.robust import Context, judged
+from limbeck.run.robust import Context, judged_together
 
 Bools = NDArray[np.bool_]
 SHARE = 0.25  # of the samples, that is called their darkest, their lowest and so on
@@ -59,18 +58,14 @@ def describe_slices(exam: Exam, right: Mapping[str, Floats], context: Context) -
     """
     found = slices_of(exam.samples, exam.learned)
     models = {subject.key for subject in exam.subjects if subject.role != "file"}
-    judgements = {
-        one.name: judged({key: right[key][:, one.rows] for key in models}, context, "accuracy") for one in found
-    }
-    known = {name: verdict for name, verdict in judgements.items() if verdict is not None}
+    asked = {one.name: {key: right[key][:, one.rows] for key in models} for one in found}
     return {
         "slices": [{"name": one.name, "samples": int(one.rows.sum())} for one in found],
         "models": {
             key: {one.name: entry(rate(values[:, one.rows]), True) for one in found} for key, values in right.items()
         },
         "verdicts": [
-            {"slice": name, **(verdict_json(verdict) or {})}
-            for name, verdict in zip(known, correct_for_many(list(known.values())), strict=True)
+            {"slice": name, **verdict} for name, verdict in judged_together(asked, context, "accuracy").items()
         ],
     }
 

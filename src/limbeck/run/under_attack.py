@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 
 from limbeck.evaluate import metrics
 from limbeck.evaluate.intervals import bootstrap, rate
-from limbeck.evaluate.verdict import Verdict, correct_for_many
 from limbeck.evaluate.wording import ATTACKED
 from limbeck.robustness.accuracy import Attacked
 from limbeck.robustness.masking import HUGE, missed, stays
 from limbeck.robustness.named import KINDS
-from limbeck.run.answers import Floats, entry, verdict_json
+from limbeck.run.answers import Floats, entry
 from limbeck.run.attacked import FARTHEST, Assault, Bools, Withstood
 from limbeck.run.attacks import QUERIES, STEPS
-from limbeck.run.robust import Context, judged
-from limbeck.run.said import Said
+from limbeck.run.robust import Context, judged_together
 
 WORST = "worst"
 
@@ -69,11 +67,13 @@ class _Found:
         return np.logical_and.reduce(known) if known else None
 
 
-def describe_attacks(assault: Assault, withstood: Withstood, context: Context) -> dict[str, Any]:
-    """Return the report's part on attacks; withstood: the attacks that came to their end."""
+def describe_attacks(
+    assault: Assault, withstood: Withstood, context: Context, right: Mapping[str, Floats]
+) -> dict[str, Any]:
+    """Return the report's part on attacks; withstood: the attacks that came to their end; right: by subject, whether
+    samples are right as they are, 0 or 1 [S, N]."""
     exam = assault.exam
-    clean = [exam.right(Said.of(subject.logits(exam.samples))) > 0 for subject in exam.subjects]
-    found = _Found(assault, withstood, clean)
+    found = _Found(assault, withstood, [right[subject.key] > 0 for subject in exam.subjects])
     return {
         "settings": {
             "names": list(assault.names),
@@ -139,20 +139,14 @@ def _warnings(found: _Found, place: int) -> list[str]:
 def _verdicts(found: _Found, context: Context) -> list[dict[str, Any]]:
     """Return a verdict for each attack and radius and, of several attacks, for the worst; corrected together."""
     several = len(found.assault.names) > 1
-    asked = [
-        (radius, attack)
+    asked = {
+        (radius, attack): _by_key(found, radius, attack)
         for radius in found.radii
         for attack in (*found.attacks(radius), *((WORST,) if several else ()))
-    ]
-    judgements: list[tuple[float, str, Verdict]] = []
-    for radius, attack in asked:
-        verdict = judged(_by_key(found, radius, attack), context, ATTACKED)
-        if verdict is not None:
-            judgements.append((radius, attack, verdict))
-    corrected = correct_for_many([verdict for _, _, verdict in judgements])
+    }
     return [
-        {"epsilon": radius, "attack": attack, **(verdict_json(verdict) or {})}
-        for (radius, attack, _), verdict in zip(judgements, corrected, strict=True)
+        {"epsilon": radius, "attack": attack, **verdict}
+        for (radius, attack), verdict in judged_together(asked, context, ATTACKED).items()
     ]
 
 
